@@ -74,13 +74,11 @@ impl Sysno {
 /// The name, or `syscall_N`: what a profile says.
 impl fmt::Display for Sysno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => {
-                let bit = if self.arch == Arch::X32 { X32_BIT } else { 0 };
-                write!(f, "{UNNAMED}{}", self.nr & !bit)
-            }
+        if let Some(name) = self.name() {
+            return f.write_str(name);
         }
+        let bit = if self.arch == Arch::X32 { X32_BIT } else { 0 };
+        write!(f, "{UNNAMED}{}", self.nr & !bit)
     }
 }
 
