@@ -26,8 +26,10 @@
 //! | 0 | [`action`], [`arch`] |
 //! | 1 | [`syscall`] |
 //! | 2 | [`policy`] |
+//! | 3 | [`profile`] |
 
 pub mod action;
 pub mod arch;
 pub mod policy;
+pub mod profile;
 pub mod syscall;

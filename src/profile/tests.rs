@@ -1,0 +1,268 @@
+//! The module as a whole: round trips, hostile texts, real profiles.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Call, Op};
+use crate::syscall::Sysno;
+
+/// Everything that a field can hold, in profiles that parse.
+fn profiles() -> impl Strategy<Value = Profile> {
+    let errno = || 0..=4095_u16;
+    let action = prop_oneof![
+        Just(Action::KillProcess),
+        Just(Action::KillThread),
+        Just(Action::Trap),
+        errno().prop_map(Action::Errno),
+        any::<u16>().prop_map(Action::Trace),
+        Just(Action::Log),
+        Just(Action::Allow),
+    ];
+    let answer = (action, prop::option::of(errno())).prop_map(|(action, errno)| match action {
+        Action::Errno(_) | Action::Trace(_) => (action, errno),
+        _ => (action, None),
+    });
+    let arches = || prop::collection::vec(prop::sample::select(Arch::ALL.to_vec()), 0..4);
+    let text = || prop::option::of(".*");
+    let path = prop::option::of("/[^\\x00]*");
+    let flags = prop::option::of(prop::collection::vec(
+        prop::sample::select(Flag::ALL.to_vec()),
+        0..3,
+    ));
+    let arch_map =
+        prop::collection::vec((prop::sample::select(Arch::ALL.to_vec()), arches()), 1..3).prop_map(
+            |entries| {
+                let entry = |(architecture, sub_architectures)| ArchMap {
+                    architecture,
+                    sub_architectures,
+                };
+                entries.into_iter().map(entry).collect::<Vec<_>>()
+            },
+        );
+    let architectures = prop_oneof![
+        arches().prop_map(|arches| (arches, vec![])),
+        arch_map.prop_map(|map| (vec![], map)),
+    ];
+    let rules = prop::collection::vec(rules(answer.clone()), 0..5);
+    (answer, architectures, flags, (path, text(), text()), rules).prop_map(
+        |(answer, architectures, flags, texts, rules)| Profile {
+            default_action: answer.0,
+            default_errno: answer.1,
+            architectures: architectures.0,
+            arch_map: architectures.1,
+            flags,
+            listener_path: texts.0,
+            listener_metadata: texts.1,
+            comment: texts.2,
+            rules,
+        },
+    )
+}
+
+fn rules(answer: impl Strategy<Value = (Action, Option<u16>)>) -> impl Strategy<Value = Rule> {
+    let op = prop_oneof![
+        Just(Op::Ne),
+        Just(Op::Lt),
+        Just(Op::Le),
+        Just(Op::Eq),
+        Just(Op::Ge),
+        Just(Op::Gt),
+        any::<u64>().prop_map(Op::MaskedEq),
+    ];
+    let condition =
+        (0..6_u8, op, any::<u64>()).prop_map(|(index, op, value)| Condition { index, op, value });
+    let version =
+        (1..=255_u32, 0..=255_u32).prop_map(|(major, minor)| KernelVersion { major, minor });
+    let scope = || {
+        (
+            0..1_u64 << 41,
+            prop::collection::vec(prop::sample::select(Arch::ALL.to_vec()), 0..3),
+            prop::option::of(version.clone()),
+        )
+            .prop_map(|(caps, arches, min_kernel)| Scope {
+                caps: Capabilities::from_bits(caps),
+                arches,
+                min_kernel,
+            })
+    };
+    let names = prop_oneof![
+        prop::collection::vec("[a-z_0-9]{1,12}", 1..5).prop_map(|names| (names, false)),
+        "[^\\x00]+".prop_map(|name| (vec![name], true)),
+    ];
+    let conditions = prop::collection::vec(condition, 0..4);
+    let comment = prop::option::of(".*");
+    (names, answer, conditions, comment, scope(), scope()).prop_map(
+        |(names, answer, conditions, comment, includes, excludes)| Rule {
+            names: names.0,
+            old_name_field: names.1,
+            action: answer.0,
+            errno: answer.1,
+            conditions,
+            comment,
+            includes,
+            excludes,
+            at: Position::NOWHERE,
+        },
+    )
+}
+
+fn host() -> Host {
+    Host {
+        native: Arch::X86_64,
+        kernel: KernelVersion { major: 6, minor: 1 },
+        caps: Capabilities::NONE,
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(mut profile in profiles()) {
+        let json = profile.to_json();
+        let (read, _) = Profile::parse(json.as_bytes(), "written").unwrap();
+        prop_assert_eq!(&read.to_json(), &json);
+        profile.sort_lists();
+        prop_assert_eq!(read, profile);
+    }
+
+    #[test]
+    fn what_is_canonical_is_read_back(mut profile in profiles()) {
+        profile.canonicalize();
+        let (read, _) = Profile::parse(profile.to_json().as_bytes(), "written").unwrap();
+        prop_assert_eq!(&read, &profile);
+        profile.canonicalize();
+        prop_assert_eq!(read, profile);
+    }
+
+    #[test]
+    fn resolving_keeps_the_rules_of_a_policy(profile in profiles()) {
+        if let Ok(resolved) = profile.resolve(&host(), &Reading::default()) {
+            let arches: Vec<_> = resolved.policy.abis.iter().map(|abi| abi.arch).collect();
+            prop_assert_eq!(arches[0], Arch::X86_64);
+            for (place, arch) in arches.iter().enumerate() {
+                prop_assert!(!arches[..place].contains(arch));
+            }
+            for rule in resolved.policy.abis.iter().flat_map(|abi| abi.syscalls.values().flatten()) {
+                prop_assert!(rule.origin < profile.rules.len());
+            }
+        }
+    }
+
+    #[test]
+    fn mutated_json_never_panics(
+        profile in profiles(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..6),
+    ) {
+        let mut text = profile.to_json().into_bytes();
+        for (place, byte, edit) in edits {
+            let place = place.index(text.len().max(1));
+            match edit {
+                _ if text.is_empty() => text.push(byte),
+                0 => text[place] = byte,
+                1 => text.insert(place, b"{}[]\",:0-e\\"[usize::from(byte) % 11]),
+                2 => drop(text.remove(place)),
+                _ => text.truncate(place),
+            }
+        }
+        match Profile::parse(&text, "mutated") {
+            Ok((profile, _)) => {
+                // Whatever we take is JSON, also to the reader that everybody else uses.
+                prop_assert!(serde_json::from_slice::<serde_json::Value>(&text).is_ok());
+                let _ = profile.resolve(&host(), &Reading::default());
+            }
+            Err(error) => {
+                let excerpt = error.excerpt();
+                prop_assert_eq!(excerpt.lines().count(), 2, "{}", excerpt);
+                prop_assert!(!error.to_string().contains('\n'));
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Profile::parse(&text, "bytes");
+    }
+}
+
+/// A profile that others wrote, if it is at hand: their data is not part of the project.
+fn real(name: &str) -> Option<Profile> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let data = std::env::var_os("SECCOMP_RUN_DATA").map_or_else(beside, PathBuf::from);
+    let path = data.join(name);
+    if !path.exists() {
+        println!(
+            "skipped: there is no {} (set SECCOMP_RUN_DATA)",
+            path.display()
+        );
+        return None;
+    }
+    let (profile, warnings) = read_profile(&path).unwrap();
+    assert_eq!(warnings, []);
+    Some(profile)
+}
+
+fn ask(policy: &crate::policy::Policy, name: &str, args: [u64; 3]) -> Action {
+    let arch = Arch::X86_64;
+    let [a, b, c] = args;
+    policy.evaluate(&Call {
+        audit: arch.audit(),
+        nr: Sysno::parse(arch, name).unwrap().nr,
+        args: [a, b, c, 0, 0, 0],
+    })
+}
+
+#[test]
+fn dockers_default_means_what_docker_makes_of_it() {
+    let Some(profile) = real("docker-default.json") else {
+        return;
+    };
+    let resolved = profile.resolve(&host(), &Reading::default()).unwrap();
+    assert_eq!(resolved.warnings, []);
+    let policy = resolved.policy;
+    let arches: Vec<_> = policy.abis.iter().map(|abi| abi.arch).collect();
+    assert_eq!(arches, [Arch::X86_64, Arch::X86, Arch::X32]);
+    let (eperm, enosys) = (Action::Errno(1), Action::Errno(38));
+    let cases = [
+        ("read", [0; 3], Action::Allow),
+        ("mount", [0; 3], eperm),
+        ("clone3", [0; 3], enosys),
+        ("clone", [0x10_0000, 0, 0], Action::Allow),
+        ("clone", [0x1000_0000, 0, 0], eperm),
+        ("socket", [2, 1, 0], Action::Allow),
+        ("socket", [38, 1, 0], eperm),
+        ("socket", [39, 1, 0], Action::Allow),
+        ("socket", [40, 1, 0], eperm),
+        ("personality", [0xffff_ffff, 0, 0], Action::Allow),
+        ("personality", [1, 0, 0], eperm),
+        ("ptrace", [0; 3], Action::Allow),
+        ("syscall_999", [0; 3], enosys),
+    ];
+    for (name, args, want) in cases {
+        assert_eq!(ask(&policy, name, args), want, "{name} {args:?}");
+    }
+    let root = Host {
+        caps: Capabilities::ALL,
+        ..host()
+    };
+    let policy = profile.resolve(&root, &Reading::default()).unwrap().policy;
+    for name in ["mount", "clone3", "reboot", "bpf"] {
+        assert_eq!(ask(&policy, name, [0; 3]), Action::Allow, "{name}");
+    }
+}
+
+#[test]
+fn real_profiles_survive_being_written() {
+    for name in ["docker-default.json", "podman-default.json"] {
+        let Some(mut profile) = real(name) else {
+            return;
+        };
+        let before = profile.resolve(&host(), &Reading::default()).unwrap();
+        let json = profile.to_json();
+        let (read, _) = Profile::parse(json.as_bytes(), name).unwrap();
+        profile.sort_lists();
+        assert_eq!(read, profile);
+        let after = read.resolve(&host(), &Reading::default()).unwrap();
+        assert_eq!(before.policy, after.policy);
+    }
+}
