@@ -29,5 +29,6 @@
 
 pub mod action;
 pub mod arch;
+pub mod bpf;
 pub mod policy;
 pub mod syscall;
