@@ -26,9 +26,11 @@
 //! | 0 | [`action`], [`arch`] |
 //! | 1 | [`syscall`] |
 //! | 2 | [`policy`] |
+//! | 3 | [`filter`] |
 
 pub mod action;
 pub mod arch;
 pub mod bpf;
+pub mod filter;
 pub mod policy;
 pub mod syscall;
