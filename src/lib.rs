@@ -26,10 +26,11 @@
 //! | 0 | [`action`], [`arch`] |
 //! | 1 | [`syscall`] |
 //! | 2 | [`policy`] |
-//! | 3 | [`profile`] |
+//! | 3 | [`filter`] |
 
 pub mod action;
 pub mod arch;
+pub mod bpf;
+pub mod filter;
 pub mod policy;
-pub mod profile;
 pub mod syscall;

@@ -1,0 +1,219 @@
+//! The decision graph between policy and program.
+//!
+//! A node is an answer or a question about one word of `struct seccomp_data`. Nodes are hash-consed: two
+//! that do the same are one, whichever syscall or architecture they were made for, and a question whose
+//! answers are the same is not asked. What is shared here is shared in the program.
+
+use std::collections::HashMap;
+
+use crate::action::Action;
+
+/// A node of a [`Dag`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NodeId(u32);
+
+/// What the accumulator holds: a word of the data, as far as the mask goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Load {
+    /// Where the word is in `struct seccomp_data`.
+    pub(super) offset: u32,
+    /// Which bits are looked at.
+    pub(super) mask: u32,
+}
+
+impl Load {
+    /// The whole word.
+    pub(super) const fn word(offset: u32) -> Self {
+        Self {
+            offset,
+            mask: u32::MAX,
+        }
+    }
+
+    /// How many instructions bring it into the accumulator when that holds `held`.
+    pub(super) fn cost(self, held: Option<Self>) -> u32 {
+        let masks = u32::from(self.mask != u32::MAX);
+        match held {
+            Some(held) if held == self => 0,
+            Some(held) if held == Self::word(self.offset) => masks,
+            _ => 1 + masks,
+        }
+    }
+}
+
+/// How the accumulator is compared with a constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Test {
+    /// Equal.
+    Eq(u32),
+    /// Greater or equal.
+    Ge(u32),
+    /// Any of these bits set.
+    Set(u32),
+}
+
+/// A step of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Node {
+    /// The answer.
+    Return(u32),
+    /// A question and where its answers lead.
+    Ask {
+        load: Load,
+        test: Test,
+        yes: NodeId,
+        no: NodeId,
+    },
+    /// Allow the launcher's own call (see `gate`), else go on.
+    Gate { open: NodeId, otherwise: NodeId },
+}
+
+/// Nodes, each once.
+#[derive(Debug, Default)]
+pub(super) struct Dag {
+    nodes: Vec<Node>,
+    /// Of each node: instructions on the longest way to an answer, when its word is loaded already.
+    heights: Vec<u32>,
+    known: HashMap<Node, NodeId>,
+}
+
+impl Dag {
+    /// The node of an answer.
+    pub(super) fn answer(&mut self, action: Action) -> NodeId {
+        self.add(Node::Return(action.to_ret()))
+    }
+
+    /// The node of a question; one of its answers' where the question is none.
+    pub(super) fn ask(&mut self, load: Load, test: Test, yes: NodeId, no: NodeId) -> NodeId {
+        match test {
+            _ if yes == no => yes,
+            Test::Ge(0) => yes,
+            Test::Set(0) => no,
+            _ => self.add(Node::Ask {
+                load,
+                test,
+                yes,
+                no,
+            }),
+        }
+    }
+
+    /// The launch gate before `otherwise`.
+    pub(super) fn gate(&mut self, otherwise: NodeId) -> NodeId {
+        let open = self.answer(Action::Allow);
+        self.add(Node::Gate { open, otherwise })
+    }
+
+    fn add(&mut self, node: Node) -> NodeId {
+        if let Some(&id) = self.known.get(&node) {
+            return id;
+        }
+        let height = match node {
+            Node::Return(_) => 1,
+            Node::Ask { load, yes, no, .. } => {
+                let after = |next| self.height(next, Some(load));
+                after(yes).max(after(no)) + 1
+            }
+            // One call per process goes this way, so the gate is no reason to come near the root.
+            Node::Gate { otherwise, .. } => self.height(otherwise, None),
+        };
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(node);
+        self.heights.push(height);
+        self.known.insert(node, id);
+        id
+    }
+
+    /// The node itself.
+    pub(super) fn node(&self, id: NodeId) -> Node {
+        // Ids come only from `add`. Should one be foreign all the same, the answer that harms least.
+        let killed = Node::Return(Action::KillProcess.to_ret());
+        self.nodes.get(id.index()).copied().unwrap_or(killed)
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Is the decision made, without looking at arguments?
+    pub(super) fn is_answer(&self, id: NodeId) -> bool {
+        matches!(self.node(id), Node::Return(_))
+    }
+
+    /// How many instructions the longest way from here to an answer takes.
+    pub(super) fn height(&self, id: NodeId, held: Option<Load>) -> u32 {
+        let height = self.heights.get(id.index()).copied().unwrap_or(1);
+        match self.node(id) {
+            Node::Ask { load, .. } => height.saturating_add(load.cost(held)),
+            _ => height,
+        }
+    }
+
+    /// The nodes that can be reached, each after all that lead to it.
+    ///
+    /// Of a question's two ways, the one with less behind it comes first, so that the jump over it is short.
+    pub(super) fn in_order(&self, root: NodeId) -> Vec<NodeId> {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut finished = Vec::new();
+        // Depth first, by hand: a chain of rules can be longer than a stack is deep.
+        let mut open = vec![(root, false)];
+        while let Some((id, done)) = open.pop() {
+            if done {
+                finished.push(id);
+                continue;
+            }
+            match seen.get_mut(id.index()) {
+                Some(seen) if !*seen => *seen = true,
+                _ => continue,
+            }
+            open.push((id, true));
+            match self.node(id) {
+                Node::Return(_) => {}
+                Node::Gate {
+                    open: yes,
+                    otherwise,
+                } => open.extend([(yes, false), (otherwise, false)]),
+                Node::Ask { load, yes, no, .. } => {
+                    let [first, last] =
+                        if self.height(yes, Some(load)) > self.height(no, Some(load)) {
+                            [no, yes]
+                        } else {
+                            [yes, no]
+                        };
+                    // What is popped first is finished first, and so placed last.
+                    open.extend([(first, false), (last, false)]);
+                }
+            }
+        }
+        finished.reverse();
+        finished
+    }
+
+    /// About how many instructions a decision takes up, answers aside.
+    pub(super) fn size(&self, root: NodeId) -> usize {
+        let reached = self.in_order(root);
+        reached.into_iter().map(|id| self.own_size(id)).sum()
+    }
+
+    fn own_size(&self, id: NodeId) -> usize {
+        match self.node(id) {
+            Node::Return(_) => 0,
+            Node::Ask { load, yes, no, .. } => {
+                let next_loads = [yes, no].into_iter().any(|next| match self.node(next) {
+                    Node::Ask { load: next, .. } => next != load,
+                    _ => false,
+                });
+                1 + usize::from(next_loads) * (1 + usize::from(load.mask != u32::MAX))
+            }
+            Node::Gate { .. } => super::gate::LEN,
+        }
+    }
+}
+
+impl NodeId {
+    /// Where data about the node is in a list of [`Dag::len`].
+    pub(super) fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}

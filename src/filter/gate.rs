@@ -1,0 +1,150 @@
+//! The launch gate: the launcher's own last calls need not be in the profile.
+//!
+//! The child that installs the filter must still call `execve`, and `exit_group` should that fail. `execve`
+//! ignores its arguments 3 to 5, and so does `exit_group`; a random 192-bit secret in them lets these two
+//! calls through. The child makes the secret itself after fork and patches it into the checked program, so
+//! no other process ever holds it, and after the exec it is nowhere in the new image.
+//!
+//! The comparison gathers all differences by `XOR` and `OR` and looks at them once: how long it takes says
+//! nothing about how much was right.
+
+use crate::arch::Arch;
+use crate::bpf::asm::{Assembler, Label};
+use crate::bpf::{Insn, SeccompData, code};
+use crate::policy::Policy;
+use crate::syscall::Sysno;
+
+/// The first argument that holds a part of the secret.
+const FIRST: u32 = SeccompData::low_half(3, false);
+
+/// How many instructions the gate is.
+pub(super) const LEN: usize = 6 * 4 - 1;
+
+/// Constants that stand for the secret until it is patched in. Not zero, so that a program installed
+/// without its secret does not take a call with empty arguments for the launcher's.
+const UNARMED: u32 = 0x6761_7465;
+
+/// The native numbers that the gate stands before: the launcher's calls, but for those that the policy
+/// allows anyway.
+pub(super) fn numbers(policy: &Policy) -> Vec<u32> {
+    let calls = ["execve", "exit_group"];
+    let numbers = calls
+        .into_iter()
+        .filter_map(|name| Sysno::parse(Arch::NATIVE, name));
+    let gated = numbers.filter(|&sysno| !policy.always_allows(sysno));
+    gated.map(|sysno| sysno.nr).collect()
+}
+
+/// Writes the gate.
+pub(super) fn emit(asm: &mut Assembler, open: Label, otherwise: Label) {
+    for word in 0..6 {
+        asm.statement(code::LD_ABS, FIRST + 4 * word);
+        asm.statement(code::XOR_K, UNARMED + word);
+        if word > 0 {
+            asm.statement(code::OR_X, 0);
+        }
+        if word < 5 {
+            asm.statement(code::TAX, 0);
+        }
+    }
+    asm.branch(code::JEQ_K, 0, open, otherwise);
+}
+
+/// Where in the program the secret goes: its only `XOR` instructions, if it has a gate.
+pub(super) fn find(program: &[Insn]) -> Option<[usize; 6]> {
+    let is_xor = |(_, insn): &(usize, &Insn)| insn.code == code::XOR_K;
+    let mut found = program.iter().enumerate().filter(is_xor).map(|(at, _)| at);
+    let mut slots = [0; 6];
+    for slot in &mut slots {
+        *slot = found.next()?;
+    }
+    (found.next().is_none() && patch_is_sound(program, &slots)).then_some(slots)
+}
+
+/// Are these the places of the secret: is each the `XOR` behind the load of its word, and the rest of the
+/// gate around them?
+///
+/// Allocates nothing and cannot panic, for use between fork and exec.
+pub fn patch_is_sound(program: &[Insn], slots: &[usize; 6]) -> bool {
+    let is = |at: Option<usize>, code: u16, k: Option<u32>| {
+        let insn = at.and_then(|at| program.get(at));
+        insn.is_some_and(|insn| {
+            let Insn {
+                code: c, jt, jf, ..
+            } = *insn;
+            c == code && jt == 0 && jf == 0 && k.is_none_or(|k| k == insn.k)
+        })
+    };
+    let words = (FIRST..).step_by(4);
+    let in_place = slots
+        .iter()
+        .zip(words)
+        .enumerate()
+        .all(|(word, (&slot, offset))| {
+            let after = |distance: usize| slot.checked_add(distance);
+            let gathered = match word {
+                0 => is(after(1), code::TAX, None),
+                5 => is(after(1), code::OR_X, None),
+                _ => is(after(1), code::OR_X, None) && is(after(2), code::TAX, None),
+            };
+            is(slot.checked_sub(1), code::LD_ABS, Some(offset))
+                && is(Some(slot), code::XOR_K, None)
+                && gathered
+        });
+    // Word after word without anything between, and one look at the end.
+    let [first, .., last] = *slots;
+    let following = slots
+        .windows(2)
+        .enumerate()
+        .all(|(word, pair)| match *pair {
+            [one, next] => one.checked_add(if word == 0 { 3 } else { 4 }) == Some(next),
+            _ => false,
+        });
+    let decides = last.checked_add(2).and_then(|at| program.get(at));
+    in_place
+        && following
+        && first < last
+        && decides.is_some_and(|insn| insn.code == code::JEQ_K && insn.k == 0)
+}
+
+/// Puts the secret into the program; `args` are what the launching call passes as its arguments 3 to 5.
+/// False, and nothing is changed, where the slots are not those of a gate.
+///
+/// Allocates nothing and cannot panic, for use between fork and exec.
+#[must_use]
+pub fn arm(program: &mut [Insn], slots: &[usize; 6], args: [u64; 3]) -> bool {
+    if !patch_is_sound(program, slots) {
+        return false;
+    }
+    for (&slot, word) in slots.iter().zip(words(args)) {
+        if let Some(insn) = program.get_mut(slot) {
+            insn.k = word;
+        }
+    }
+    patch_is_sound(program, slots)
+}
+
+/// The secret as the program loads it: the words of the three arguments, as they lie in memory.
+fn words(args: [u64; 3]) -> [u32; 6] {
+    let mut words = [0; 6];
+    for (pair, arg) in words.chunks_exact_mut(2).zip(args) {
+        let [a, b, c, d, e, f, g, h] = arg.to_ne_bytes();
+        if let [first, second] = pair {
+            *first = u32::from_ne_bytes([a, b, c, d]);
+            *second = u32::from_ne_bytes([e, f, g, h]);
+        }
+    }
+    words
+}
+
+/// The arguments 3 to 5 that open the gate as the program has it.
+pub(super) fn secret(program: &[Insn], slots: &[usize; 6]) -> [u64; 3] {
+    let mut args = [0; 3];
+    for (arg, pair) in args.iter_mut().zip(slots.chunks_exact(2)) {
+        let word = |at: Option<&usize>| at.and_then(|&at| program.get(at)).map_or(0, |insn| insn.k);
+        let [a, b, c, d] = word(pair.first()).to_ne_bytes();
+        let [e, f, g, h] = word(pair.last()).to_ne_bytes();
+        *arg = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+    }
+    args
+}

@@ -1,0 +1,192 @@
+//! The calls at which a wrong program would show: the borders of everything that a policy says.
+//!
+//! They are derived from the policy alone, not from what the compiler made of it. Every compiled program is
+//! checked at them before it is used, and the property tests look nowhere else but at these and at random
+//! calls.
+
+use crate::arch::{Arch, X32_BIT};
+use crate::policy::{Call, Condition, Op, Policy, Rule, Width};
+
+/// The calls at the borders of a policy: numbers where the verdict may change, with their neighbours;
+/// arguments around every constant. At most about `limit` calls are made for arguments; where that is not
+/// enough, each syscall gets its share.
+pub fn points(policy: &Policy, limit: usize) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let mut audits: Vec<u32> = policy.abis.iter().map(|abi| abi.arch.audit()).collect();
+    audits.sort_unstable();
+    audits.dedup();
+    // An architecture that is not in the policy; and the native one, which need not be.
+    audits.extend([Arch::NATIVE.audit(), 0]);
+    for &audit in &audits {
+        calls.extend(
+            numbers(policy, audit)
+                .into_iter()
+                .map(|nr| plain(audit, nr)),
+        );
+    }
+    let checked: Vec<_> = policy
+        .abis
+        .iter()
+        .flat_map(|abi| {
+            abi.syscalls
+                .iter()
+                .map(move |(&nr, rules)| (abi.arch, nr, rules))
+        })
+        .filter(|(_, _, rules)| rules.iter().any(|rule| !rule.conditions.is_empty()))
+        .collect();
+    let share = limit / checked.len().max(1);
+    for (arch, nr, rules) in checked {
+        arguments(arch, nr, rules, share, &mut calls);
+    }
+    calls
+}
+
+fn plain(audit: u32, nr: u32) -> Call {
+    let args = [0; 6];
+    Call { audit, nr, args }
+}
+
+/// The numbers of an audit value at which the verdict may change: first and last of every run of syscalls
+/// with the same rules, and what is around them.
+fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
+    const SIGN_BIT: u32 = 0x8000_0000;
+    let mut numbers = Vec::new();
+    let mut border = |at: u32| numbers.extend([at.wrapping_sub(1), at]);
+    for at in [0, X32_BIT, SIGN_BIT, SIGN_BIT | X32_BIT, u32::MAX] {
+        border(at);
+    }
+    for abi in policy.abis.iter().filter(|abi| abi.arch.audit() == audit) {
+        if let Some(newer) = abi.newer {
+            border(newer.from);
+        }
+        let mut before: Option<(u32, &[Rule])> = None;
+        for (&nr, rules) in &abi.syscalls {
+            match before {
+                Some((last, same)) if last.checked_add(1) == Some(nr) && alike(same, rules) => {}
+                _ => {
+                    if let Some((last, _)) = before {
+                        border(last.wrapping_add(1));
+                    }
+                    border(nr);
+                }
+            }
+            before = Some((nr, rules));
+        }
+        if let Some((last, _)) = before {
+            border(last.wrapping_add(1));
+        }
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+/// Do these rules say the same? Only the simple case counts.
+fn alike(one: &[Rule], other: &[Rule]) -> bool {
+    match (one, other) {
+        ([one], [other]) => {
+            one.conditions.is_empty() && other.conditions.is_empty() && one.action == other.action
+        }
+        _ => false,
+    }
+}
+
+/// Calls around every constant that the rules of one syscall compare with, from two starting points: no
+/// argument set, and each rule matched.
+fn arguments(arch: Arch, nr: u32, rules: &[Rule], share: usize, calls: &mut Vec<Call>) {
+    let (audit, end) = (arch.audit(), calls.len() + share);
+    let mut bases: Vec<[u64; 6]> = vec![[0; 6], [u64::MAX; 6]];
+    bases.extend(rules.iter().map(|rule| witness(&rule.conditions)));
+    // A rule's own borders around its own witness come first: where they are too many, they count most.
+    let own = (2..).zip(rules).map(|(base, rule)| (base, rule));
+    let all = (0..bases.len()).flat_map(|base| rules.iter().map(move |rule| (base, rule)));
+    for (base, rule) in own.chain(all) {
+        let Some(base) = bases.get(base) else {
+            continue;
+        };
+        for &condition in &rule.conditions {
+            for value in around(condition) {
+                if calls.len() >= end {
+                    return;
+                }
+                let mut args = *base;
+                if let Some(arg) = args.get_mut(usize::from(condition.arg())) {
+                    *arg = value;
+                }
+                calls.push(Call { audit, nr, args });
+            }
+        }
+    }
+}
+
+/// Arguments for which all conditions hold, where that can be had by taking one after the other.
+fn witness(conditions: &[Condition]) -> [u64; 6] {
+    let mut args = [0; 6];
+    for condition in conditions {
+        let value = condition.value();
+        let wanted = match condition.op() {
+            Op::Eq | Op::Le | Op::Ge | Op::MaskedEq(_) => value,
+            Op::Ne | Op::Gt => value.wrapping_add(1) & condition.width().mask(),
+            Op::Lt => value.saturating_sub(1),
+        };
+        if condition.holds(&args) {
+            continue;
+        }
+        if let Some(arg) = args.get_mut(usize::from(condition.arg())) {
+            *arg = match condition.op() {
+                Op::MaskedEq(mask) => *arg & !mask | wanted,
+                _ => wanted,
+            };
+        }
+    }
+    args
+}
+
+/// Values near a condition's constant, and what a comparison of the wrong half or width would take for it.
+pub(super) fn around(condition: Condition) -> impl Iterator<Item = u64> {
+    const HIGH_ONE: u64 = 1 << 32;
+    let value = condition.value();
+    let swapped = value.rotate_left(32);
+    let near = [
+        value,
+        value.wrapping_sub(1),
+        value.wrapping_add(1),
+        value ^ HIGH_ONE,
+        value.wrapping_sub(HIGH_ONE),
+        value ^ (1 << 63),
+        value ^ (1 << 31),
+        swapped,
+        value | 0xffff_ffff_0000_0000,
+        value & 0xffff_ffff_0000_0000,
+        value | 0xffff_ffff,
+        0,
+        u64::MAX,
+    ];
+    let masked = match condition.op() {
+        Op::MaskedEq(mask) => {
+            let (low, high) = (mask & mask.wrapping_neg(), highest(mask));
+            let high_half = mask & 0xffff_ffff_0000_0000;
+            let around = [
+                value ^ low,
+                value ^ high,
+                value ^ high_half & high_half.wrapping_neg(),
+                value ^ highest(mask & 0xffff_ffff),
+                value | !mask,
+                (value | !mask) ^ high,
+                mask,
+                !mask,
+            ];
+            Some(around)
+        }
+        _ => None,
+    };
+    // A 32-bit comparison with something above it.
+    let above = (condition.width() == Width::W32).then_some(value | 0x5a5a_5a5a << 32);
+    near.into_iter()
+        .chain(masked.into_iter().flatten())
+        .chain(above)
+}
+
+fn highest(mask: u64) -> u64 {
+    mask.checked_ilog2().map_or(0, |bit| 1 << bit)
+}

@@ -1,0 +1,126 @@
+//! A large real profile: Docker's default. How good the code is, in numbers.
+//!
+//! The profile is not in this repository: the tests look for it beside it, or where `SECCOMP_RUN_DATA`
+//! says, and skip where it is not. The reader here understands just this file; `profile` has the real one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::*;
+use crate::action::Action;
+use crate::policy::{Abi, Condition, Op, Rule, Width};
+
+fn profile() -> Option<serde_json::Value> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let directory = std::env::var_os("SECCOMP_RUN_DATA").map_or(beside, PathBuf::from);
+    let path = directory.join("docker-default.json");
+    match std::fs::read(&path) {
+        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
+        Err(error) => {
+            assert!(std::env::var_os("SECCOMP_RUN_NO_SKIP").is_none());
+            println!("skipped: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+/// Do the architecture and capability lists of a rule hold, for a container with no capabilities?
+fn applies(rule: &serde_json::Value) -> bool {
+    let has = |list: &str, key: &str, names: &[&str]| {
+        rule[list][key].as_array().map(|have| {
+            have.iter()
+                .any(|name| names.contains(&name.as_str().unwrap()))
+        })
+    };
+    has("includes", "caps", &[]) != Some(false)
+        && has("includes", "arches", &["amd64"]) != Some(false)
+        && has("excludes", "arches", &["amd64"]) != Some(true)
+}
+
+fn condition(json: &serde_json::Value, width: Width) -> Condition {
+    let number = |key: &str| json[key].as_u64().unwrap_or(0);
+    let (op, value) = match json["op"].as_str().unwrap() {
+        "SCMP_CMP_EQ" => (Op::Eq, number("value")),
+        "SCMP_CMP_LT" => (Op::Lt, number("value")),
+        "SCMP_CMP_GT" => (Op::Gt, number("value")),
+        "SCMP_CMP_MASKED_EQ" => (Op::MaskedEq(number("value")), number("valueTwo")),
+        other => panic!("{other}"),
+    };
+    Condition::new(number("index").try_into().unwrap(), width, op, value).unwrap()
+}
+
+/// Docker's default for these architectures; `None` where the file is not there.
+fn policy(archs: &[Arch]) -> Option<Policy> {
+    let profile = profile()?;
+    let abis = archs.iter().map(|&arch| {
+        let width = if arch.is_64bit() {
+            Width::W64
+        } else {
+            Width::W32
+        };
+        let mut syscalls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
+        for (origin, rule) in profile["syscalls"].as_array().unwrap().iter().enumerate() {
+            if !applies(rule) {
+                continue;
+            }
+            let errno = rule["errnoRet"].as_u64().unwrap_or(1).try_into().unwrap();
+            let args = rule["args"].as_array().map_or(&[][..], Vec::as_slice);
+            for name in rule["names"].as_array().unwrap() {
+                let Some(sysno) = Sysno::parse(arch, name.as_str().unwrap()) else {
+                    continue;
+                };
+                syscalls.entry(sysno.nr).or_default().push(Rule {
+                    conditions: args.iter().map(|json| condition(json, width)).collect(),
+                    action: Action::from_scmp_name(rule["action"].as_str().unwrap(), errno)
+                        .unwrap(),
+                    origin,
+                });
+            }
+        }
+        Abi {
+            arch,
+            default: Action::Errno(1),
+            newer: None,
+            syscalls,
+        }
+    });
+    Some(Policy {
+        abis: abis.collect(),
+        bad_arch: Action::KillProcess,
+    })
+}
+
+const ONE: &[Arch] = &[Arch::X86_64];
+const THREE: &[Arch] = &[Arch::X86_64, Arch::X86, Arch::X32];
+
+#[test]
+fn dockers_default_stays_small_and_shallow() {
+    let cases = [(ONE, 72, 14), (THREE, 280, 16)];
+    for (archs, most, longest) in cases {
+        let Some(policy) = policy(archs) else { return };
+        let filter = Filter::compile(&policy, &Options::default()).unwrap();
+        let stats = filter.stats();
+        println!("{stats:?}");
+        if std::env::var_os("SECCOMP_RUN_LISTING").is_some() {
+            println!("{}", crate::bpf::disasm::Listing(filter.program()));
+        }
+        assert!(stats.instructions <= most, "{stats:?}");
+        assert!(stats.longest_path <= longest, "{stats:?}");
+    }
+}
+
+/// `cargo test --release -- --ignored --nocapture compile_time`
+#[test]
+#[ignore = "a measurement"]
+fn compile_time() {
+    for archs in [ONE, THREE] {
+        let Some(policy) = policy(archs) else { return };
+        let mut best = std::time::Duration::MAX;
+        for _ in 0..2000 {
+            let start = std::time::Instant::now();
+            std::hint::black_box(Filter::compile(&policy, &Options::default()).unwrap());
+            best = best.min(start.elapsed());
+        }
+        println!("{} architectures: {best:?}", archs.len());
+    }
+}

@@ -1,0 +1,1 @@
+//! Listings of small policies.
