@@ -33,11 +33,11 @@ pub enum Arch {
     Mipsel64,
     /// MIPS n32, little endian.
     Mipsel64n32,
-    /// 32-bit PowerPC.
+    /// 32-bit `PowerPC`.
     Ppc,
-    /// 64-bit PowerPC, big endian.
+    /// 64-bit `PowerPC`, big endian.
     Ppc64,
-    /// 64-bit PowerPC, little endian.
+    /// 64-bit `PowerPC`, little endian.
     Ppc64le,
     /// 31-bit s390.
     S390,
@@ -53,9 +53,9 @@ pub enum Arch {
     Parisc64,
     /// Motorola 68000.
     M68k,
-    /// SuperH, little endian.
+    /// `SuperH`, little endian.
     Sh,
-    /// SuperH, big endian.
+    /// `SuperH`, big endian.
     Sheb,
 }
 

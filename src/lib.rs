@@ -21,16 +21,34 @@
 //! A module uses only modules of lower floors, and its own children. `tests/integration/layers.rs` holds
 //! the code to it.
 //!
-//! | floor | modules |
-//! |---|---|
-//! | 0 | [`action`], [`arch`] |
-//! | 1 | [`syscall`] |
-//! | 2 | [`policy`] |
-//! | 3 | [`filter`] |
+//! | floor | modules | what |
+//! |---|---|---|
+//! | 0 | `action`, `arch`, `bpf` | vocabulary, pure |
+//! | 0 | `sys` | the kernel's calls: the only `unsafe` |
+//! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
+//! | 2 | `policy`, `recording` | the two waists |
+//! | 3 | `profile`, `filter`, `trace`, `launch`, `supervise` | the parts |
+//! | 4 | `learn`, `enforce` | the two modes |
+//! | 5 | `cli` | the edge: arguments, messages, the environment |
+//!
+//! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
+//! neither side knows the other. Only `cli` prints.
 
 pub mod action;
 pub mod arch;
 pub mod bpf;
+pub mod cli;
+mod command;
+mod enforce;
+pub mod exit;
 pub mod filter;
+mod launch;
+mod learn;
+mod output;
 pub mod policy;
+pub mod profile;
+pub mod recording;
+mod supervise;
+mod sys;
 pub mod syscall;
+mod trace;

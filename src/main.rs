@@ -1,3 +1,5 @@
 //! The binary: everything is in the library.
 
-fn main() {}
+fn main() -> seccomp_run::exit::Exit {
+    seccomp_run::cli::main()
+}

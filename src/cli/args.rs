@@ -1,0 +1,315 @@
+//! The command line as it was typed. Nothing here has an effect; `learn` and `enforce` make sense of it.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments on flags are the help text, as a person reads it"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+
+use caps::Capability;
+use clap::Parser;
+use nix::errno::Errno;
+
+use crate::action::{Action, MAX_ERRNO};
+
+const ABOUT: &str = "Learn which syscalls a program makes, then hold it to them";
+
+const LONG_ABOUT: &str = "\
+Learn which syscalls a program makes, then hold it to them.
+
+Run the program once with --learn under a realistic load: every syscall that it and its descendants make \
+is recorded, and a profile is written (Docker/OCI JSON). Then run it with --enforce: a seccomp filter made \
+from the profile is installed before the program starts, and a syscall that was not learned fails with EPERM.
+
+A profile knows what it was shown. Learn again with --update under other loads before you rely on it, \
+and use --kill only when nothing is denied any more.";
+
+const AFTER: &str = "\
+Examples:
+  seccomp-run --learn -o nginx.json -- nginx -g 'daemon off;'
+        run nginx, put load on it, stop it; nginx.json holds what it needed
+  seccomp-run --learn --update -o nginx.json -- nginx -g 'daemon off;'
+        once more: adds what the first run did not show
+  seccomp-run --enforce nginx.json -- nginx -g 'daemon off;'
+        run it under the profile; other syscalls fail with EPERM
+  seccomp-run --enforce nginx.json --log -- nginx -g 'daemon off;'
+        try it out: other syscalls run, and the kernel logs them
+  ENTRYPOINT [\"seccomp-run\", \"--enforce\", \"/etc/app.json\", \"--\"]
+        in an image
+
+Exit codes:
+  0-255   the command's own status
+  125     seccomp-run failed (usage, profile, filter, tracing); the command was not started, or what was
+          learned could not be written
+  126     the command cannot be executed
+  127     the command was not found
+  128+n   signal n ended the command (159: a filter killed it)";
+
+const USAGE: &str = "\
+seccomp-run --learn [OPTIONS] [--] COMMAND [ARG]...
+       seccomp-run --enforce PROFILE [OPTIONS] [--] COMMAND [ARG]...";
+
+/// What was typed.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(Debug, Parser)]
+#[command(
+    name = "seccomp-run",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_long_help = AFTER,
+    override_usage = USAGE,
+    max_term_width = 100,
+    args_override_self = false
+)]
+pub(crate) struct Args {
+    /// Run COMMAND and write a profile of the syscalls that it makes
+    ///
+    /// Every process and thread that descends from COMMAND is recorded too, until the last one ends.
+    #[arg(long, required_unless_present = "enforce", conflicts_with = "enforce")]
+    pub(crate) learn: bool,
+
+    /// Run COMMAND under this profile
+    ///
+    /// The filter is installed before COMMAND starts. If that is not possible exactly as the profile says,
+    /// COMMAND is not run.
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) enforce: Option<PathBuf>,
+
+    /// What to run, and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", num_args = 1..)]
+    pub(crate) command: Vec<OsString>,
+
+    /// Do not set no_new_privs
+    ///
+    /// Without no_new_privs set-user-ID programs gain their privileges as usual. Enforcing then needs
+    /// CAP_SYS_ADMIN.
+    #[arg(long)]
+    pub(crate) allow_new_privs: bool,
+
+    /// Warnings are errors
+    ///
+    /// Learning: an incomplete recording ends with 125 (the profile is written all the same).
+    /// Enforcing: a profile that gives reason to warn is not enforced, and COMMAND not run.
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Say more about what is done, for debugging
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) learning: Learning,
+
+    #[command(flatten)]
+    pub(crate) enforcing: Enforcing,
+}
+
+/// Flags of `--learn`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Learning")]
+pub(crate) struct Learning {
+    /// Where the profile goes [default: profile.json]
+    ///
+    /// A file that exists is kept: say --update or --force.
+    #[arg(short, long, value_name = "FILE", requires = "learn")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Add to the output file what this run needs besides
+    #[arg(long, requires = "learn", conflicts_with = "force")]
+    pub(crate) update: bool,
+
+    /// Start from this profile: what it allows, the result allows too. May be repeated
+    #[arg(long, value_name = "FILE", requires = "learn")]
+    pub(crate) base: Vec<PathBuf>,
+
+    /// Replace the output file
+    #[arg(long, requires = "learn")]
+    pub(crate) force: bool,
+}
+
+/// Flags of `--enforce`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Enforcing")]
+pub(crate) struct Enforcing {
+    /// Syscalls without a rule fail with this errno (a name or a number)
+    ///
+    /// Replaces the profile's default action; explicit rules keep theirs. This is what a learned profile
+    /// does anyway, with EPERM.
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "EPERM",
+        value_parser = errno,
+        requires = "enforce",
+        conflicts_with_all = ["log", "kill"]
+    )]
+    pub(crate) errno: Option<u16>,
+
+    /// Syscalls without a rule run, and the kernel logs them: enforces nothing
+    ///
+    /// The records go to the kernel's audit log, which keeps only few of many.
+    #[arg(long, requires = "enforce", conflicts_with = "kill")]
+    pub(crate) log: bool,
+
+    /// Syscalls without a rule kill the process (exit code 159)
+    ///
+    /// Only for a profile that has proved itself: a killed program cannot say what it missed.
+    #[arg(long, requires = "enforce")]
+    pub(crate) kill: bool,
+
+    /// Become COMMAND, instead of staying to look after it
+    ///
+    /// For programs that are watched by pid (systemd's Type=notify), or where an init does the rest.
+    /// Signals are then COMMAND's own affair. An exec that fails under the filter ends with 126 or 127
+    /// and no message.
+    #[arg(long, requires = "enforce")]
+    pub(crate) exec: bool,
+
+    /// Drop this capability before COMMAND starts, or ALL of them. May be repeated
+    #[arg(long, value_name = "CAP|ALL", value_delimiter = ',', value_parser = capability, requires = "enforce")]
+    pub(crate) cap_drop: Vec<CapArg>,
+}
+
+/// What `--cap-drop` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CapArg {
+    All,
+    One(Capability),
+}
+
+impl Enforcing {
+    /// What the flags put in the place of the profile's default action.
+    pub(crate) fn default_action(&self) -> Option<Action> {
+        if self.kill {
+            Some(Action::KillProcess)
+        } else if self.log {
+            Some(Action::Log)
+        } else {
+            self.errno.map(Action::Errno)
+        }
+    }
+}
+
+/// An errno by name or number. 0 is refused: the call would seem to succeed.
+fn errno(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().or_else(|| {
+        (1..=MAX_ERRNO).find(|&number| {
+            let errno = Errno::from_raw(i32::from(number));
+            errno != Errno::UnknownErrno && format!("{errno:?}").eq_ignore_ascii_case(text)
+        })
+    });
+    number
+        .filter(|number| (1..=MAX_ERRNO).contains(number))
+        .ok_or_else(|| {
+            format!(
+                "no errno of that name; write EPERM, ENOSYS ... or a number from 1 to {MAX_ERRNO}"
+            )
+        })
+}
+
+/// A capability, with or without `CAP_`.
+fn capability(text: &str) -> Result<CapArg, String> {
+    let name = text.to_ascii_uppercase();
+    if name == "ALL" {
+        return Ok(CapArg::All);
+    }
+    let full = if name.starts_with("CAP_") {
+        name
+    } else {
+        format!("CAP_{name}")
+    };
+    Capability::from_str(&full)
+        .map(CapArg::One)
+        .map_err(|_| "no capability of that name; see capabilities(7), or write ALL".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from([&["seccomp-run"], words].concat())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_begins_at_the_first_word_that_is_no_option() {
+        let cases: [(&[&str], &[&str]); 4] = [
+            (
+                &["--learn", "ls", "-l", "--learn"],
+                &["ls", "-l", "--learn"],
+            ),
+            (&["--learn", "--", "ls", "--", "-l"], &["ls", "--", "-l"]),
+            (
+                &["--enforce", "p.json", "--kill", "merge", "a"],
+                &["merge", "a"],
+            ),
+            (&["--enforce", "p.json", "--", "--odd"], &["--odd"]),
+        ];
+        for (words, command) in cases {
+            assert_eq!(parse(words).unwrap().command, command, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        let cases: [&[&str]; 12] = [
+            &[],
+            &["ls"],
+            &["--learn"],
+            &["--enforce", "p.json"],
+            &["--learn", "--enforce", "p.json", "ls"],
+            &["--lern", "ls"],
+            &["--learn", "--kill", "ls"],
+            &["--enforce", "p.json", "--update", "ls"],
+            &["--enforce", "p.json", "--kill", "--log", "ls"],
+            &["--enforce", "p.json", "--errno=0", "ls"],
+            &["--enforce", "p.json", "--errno=EWHAT", "ls"],
+            &["--enforce", "p.json", "--cap-drop", "CAP_WHAT", "ls"],
+        ];
+        for words in cases {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn flags_replace_the_default_action() {
+        let cases: [(&[&str], Option<Action>); 6] = [
+            (&[], None),
+            (&["--errno"], Some(Action::Errno(1))),
+            (&["--errno=ENOSYS"], Some(Action::Errno(38))),
+            (&["--errno=38"], Some(Action::Errno(38))),
+            (&["--log"], Some(Action::Log)),
+            (&["--kill"], Some(Action::KillProcess)),
+        ];
+        for (flags, want) in cases {
+            let words = [&["--enforce", "p.json"], flags, &["ls"]].concat();
+            assert_eq!(
+                parse(&words).unwrap().enforcing.default_action(),
+                want,
+                "{flags:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn capabilities_have_two_spellings() {
+        let args = parse(&["--enforce", "p", "--cap-drop", "net_raw,CAP_KILL,all", "ls"]).unwrap();
+        let want = [
+            CapArg::One(Capability::CAP_NET_RAW),
+            CapArg::One(Capability::CAP_KILL),
+            CapArg::All,
+        ];
+        assert_eq!(args.enforcing.cap_drop, want);
+    }
+}

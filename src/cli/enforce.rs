@@ -1,0 +1,91 @@
+//! `--enforce`: from the flags and the profile to a command under its filter.
+
+use std::path::Path;
+
+use super::args::{Args, CapArg};
+use super::error::Error;
+use super::{input, ui};
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::command::Command;
+use crate::enforce::{self, CapsDropped, Privileges, Request};
+use crate::exit::Exit;
+use crate::profile::{Capabilities, Flag, Host, KernelVersion, Profile, Reading};
+use crate::sys::signal::Signal;
+use crate::sys::wait::End;
+
+/// Runs `command` under the profile in `file`.
+pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Error> {
+    let name = file.display().to_string();
+    let (profile, mut warnings) = input::read(file)?;
+    let drop = dropped(&args.enforcing.cap_drop);
+    let privileges = Privileges::new(&drop, args.allow_new_privs)?;
+    let host = Host {
+        native: Arch::NATIVE,
+        kernel: running_kernel()?,
+        caps: Capabilities::from_bits(privileges.reachable()),
+    };
+    let default_override = args.enforcing.default_action();
+    let reading = Reading {
+        default_override,
+        ..Reading::default()
+    };
+    let resolved = profile
+        .resolve(&host, &reading)
+        .map_err(|error| Error::in_file(&name, &error))?;
+    warnings.extend(resolved.warnings);
+    input::tell(&name, &warnings, args.strict)?;
+    if default_override == Some(Action::Log) {
+        ui::warn(
+            "--log enforces nothing: syscalls without a rule run, and the kernel logs some of them",
+        );
+    }
+
+    let in_place = args.enforcing.exec;
+    let flags = install_flags(&profile);
+    let end = enforce::run(Request {
+        command,
+        policy: resolved.policy,
+        flags,
+        privileges,
+        in_place,
+    })?;
+    if end == End::Killed(Signal::SYS) {
+        ui::say(
+            "a filter killed the command: it made a syscall that the profile does not allow (SIGSYS)\n\
+             hint: --errno instead of --kill lets it run on, --learn --update adds what it needs",
+        );
+    }
+    Ok(Exit::from(end))
+}
+
+/// The profile's flags for the kernel. `TSYNC` means nothing here: one thread installs, before the exec.
+fn install_flags(profile: &Profile) -> libc::c_ulong {
+    let flags = profile.flags.as_deref().unwrap_or_default();
+    flags.iter().fold(0, |all, flag| {
+        all | match flag {
+            Flag::Log => libc::SECCOMP_FILTER_FLAG_LOG,
+            Flag::SpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+            Flag::Tsync | Flag::WaitKillableRecv => 0,
+        }
+    })
+}
+
+fn running_kernel() -> Result<KernelVersion, Error> {
+    let release = nix::sys::utsname::uname()
+        .map(|uname| uname.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    KernelVersion::of_release(&release)
+        .ok_or_else(|| Error::new(format!("cannot tell the kernel's version from '{release}'")))
+}
+
+fn dropped(caps: &[CapArg]) -> CapsDropped {
+    if caps.contains(&CapArg::All) {
+        return CapsDropped::All;
+    }
+    let one = |cap: &CapArg| match cap {
+        CapArg::All => None,
+        CapArg::One(capability) => Some(*capability),
+    };
+    CapsDropped::These(caps.iter().filter_map(one).collect())
+}

@@ -1,0 +1,195 @@
+//! `--learn`: checks what was asked for, runs, and tells what was learned.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::args::Args;
+use super::error::Error;
+use super::{input, ui};
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::command::Command;
+use crate::exit::Exit;
+use crate::learn::{self, Learned, Request};
+use crate::output::{Existing, Output};
+use crate::profile::Profile;
+use crate::recording::{Note, Recording};
+use crate::sys::process;
+
+/// Where the profile goes when `-o` does not say.
+const DEFAULT_OUTPUT: &str = "profile.json";
+
+/// Learns what `command` does.
+pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
+    let path = args
+        .learning
+        .output
+        .as_deref()
+        .unwrap_or(Path::new(DEFAULT_OUTPUT));
+    if path == Path::new("-") {
+        return Err(
+            Error::new("the profile cannot go to standard output, which is the command's")
+                .hint("name a file with -o FILE"),
+        );
+    }
+    let replace = args.learning.update || args.learning.force;
+    let output = Output::claim(
+        path,
+        if replace {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        },
+    )?;
+    let base = base(args, path)?;
+    warn_of_outer_filter();
+
+    let known = base.as_ref().map(allowed).unwrap_or_default();
+    let request = Request {
+        command,
+        output,
+        base,
+        allow_new_privs: args.allow_new_privs,
+    };
+    let shown = path.display().to_string();
+    let learned = learn::run(request)?;
+    let lossy = tell(&learned, &known, &shown);
+    let exit = learned.end.map_or(Exit::TERMINATED, Exit::from);
+    Ok(if lossy && args.strict {
+        Exit::FAILURE
+    } else {
+        exit
+    })
+}
+
+/// What is known before: the files of `--base`, and with `--update` the output file.
+fn base(args: &Args, output: &Path) -> Result<Option<Profile>, Error> {
+    let update = (args.learning.update && output.exists()).then_some(output);
+    let files = args
+        .learning
+        .base
+        .iter()
+        .map(std::path::PathBuf::as_path)
+        .chain(update);
+    let mut profiles = Vec::new();
+    for file in files {
+        let (profile, warnings) = input::read(file)?;
+        input::tell(&file.display().to_string(), &warnings, args.strict)?;
+        profiles.push(profile);
+    }
+    if profiles.is_empty() {
+        return Ok(None);
+    }
+    // What is learned is added to it in the end. That this works is found out now, not after the run.
+    profiles.push(Profile::learned([Arch::NATIVE], []));
+    Ok(Some(Profile::union(&profiles)?))
+}
+
+/// The names that a profile allows.
+fn allowed(profile: &Profile) -> BTreeSet<String> {
+    let rules = profile
+        .rules
+        .iter()
+        .filter(|rule| rule.action == Action::Allow);
+    rules.flat_map(|rule| rule.names.iter().cloned()).collect()
+}
+
+/// A filter around us answers calls before we see what the command would have done without it.
+fn warn_of_outer_filter() {
+    if process::is_filtered() {
+        ui::warn(
+            "a seccomp filter is already in force here (a container's?): \
+             what it denies shapes what the command does, and so what is learned",
+        );
+    }
+}
+
+/// Says what came of it. Returns whether the recording has gaps.
+fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
+    let Learned {
+        recording,
+        profile,
+        took,
+        end,
+    } = learned;
+    let Some(profile) = profile else {
+        ui::warn("the command ended before it was executed; no profile was written");
+        return false;
+    };
+    let observed: BTreeSet<String> = recording
+        .calls()
+        .into_iter()
+        .map(|(sysno, _)| sysno.to_string())
+        .collect();
+    let new: Vec<&str> = observed.difference(known).map(String::as_str).collect();
+    let all = allowed(profile);
+    ui::say(&format!(
+        "learned {} ({} new) from {} of {} in {:.1} s",
+        count(observed.len(), "syscall", "syscalls"),
+        new.len(),
+        count(recording.total(), "call", "calls"),
+        count(recording.tasks, "process", "processes and threads"),
+        took.as_secs_f64(),
+    ));
+    if !new.is_empty() {
+        ui::say(&format!("new: {}", new.join(" ")));
+    }
+    ui::say(&format!(
+        "wrote {path}: {}, {} of them known before or added for a reason that the profile states",
+        count(all.len(), "syscall", "syscalls"),
+        all.len().saturating_sub(observed.len()),
+    ));
+    if end.is_none() {
+        ui::warn(
+            "learning was ended before the command; what it would have done since is not in the profile",
+        );
+    }
+    tell_architectures(recording);
+    for note in &recording.notes {
+        ui::warn(&explain(note));
+    }
+    if recording.has_name("io_uring_setup") {
+        ui::warn(
+            "the command uses io_uring: operations in its rings are no syscalls, and no filter sees them",
+        );
+    }
+    recording.notes.iter().any(Note::is_loss)
+}
+
+/// A number and its noun.
+fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn tell_architectures(recording: &Recording) {
+    for arch in Arch::ALL.into_iter().filter(|&arch| arch != Arch::NATIVE) {
+        if recording.has_arch(arch) {
+            ui::warn(&format!(
+                "{arch} calls were made, so the profile opens that architecture too: every syscall it allows by \
+                 name is allowed there as well"
+            ));
+        }
+    }
+}
+
+/// What a note means for the user.
+fn explain(note: &Note) -> String {
+    match note {
+        Note::Untraced => {
+            "incomplete: a child was started with CLONE_UNTRACED, which hides it from every tracer \
+             (LeakSanitizer does that); what it did is not in the profile"
+                .into()
+        }
+        Note::Unread => "incomplete: a syscall of the command could not be read".into(),
+        Note::Unaccounted => "incomplete: not every process of the command was seen to end".into(),
+        Note::PtraceRefused => {
+            "the command wanted to trace a process itself and was refused, because a process \
+             has only one tracer; what it would have done with it is not in the profile"
+                .into()
+        }
+        Note::Inexpressible { audit, nr } => format!(
+            "the command made call number {nr:#x} (architecture {audit:#x}), which no profile can hold"
+        ),
+    }
+}

@@ -1,0 +1,59 @@
+//! The edge: arguments in, messages and an exit code out. Only this module prints, and only it reads the
+//! environment.
+
+mod args;
+mod enforce;
+mod error;
+mod input;
+mod learn;
+mod ui;
+
+use std::io::Write as _;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use self::args::Args;
+use self::error::Error;
+use crate::command::Command;
+use crate::exit::Exit;
+
+/// Runs the program: what `main` is.
+pub fn main() -> Exit {
+    match Args::try_parse() {
+        Ok(args) => run(&args).unwrap_or_else(|error| error.report()),
+        Err(error) => usage(&error),
+    }
+}
+
+fn run(args: &Args) -> Result<Exit, Error> {
+    start_log(args.verbose);
+    let command = Command::find(args.command.clone(), std::env::var_os("PATH").as_deref())?;
+    match &args.enforce {
+        Some(profile) => enforce::run(args, profile, command),
+        None => learn::run(args, command),
+    }
+}
+
+/// Help and version are what was asked for; everything else is a mistake, and 125 like all our failures.
+fn usage(error: &clap::Error) -> Exit {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // Nobody reads it: nothing to do about that.
+        let _ = write!(std::io::stdout(), "{}", error.render().ansi());
+        return Exit::SUCCESS;
+    }
+    ui::say(error.render().to_string().trim_end());
+    Exit::FAILURE
+}
+
+/// Our own debug output, off unless asked for.
+fn start_log(verbose: bool) {
+    if verbose || std::env::var_os("SECCOMP_RUN_DEBUG").is_some() {
+        env_logger::Builder::new()
+            .filter_level(log::LevelFilter::Debug)
+            .init();
+    }
+}

@@ -1,0 +1,95 @@
+//! What learning and enforcing have in common: making ready to fork, and telling why it failed.
+
+use std::path::PathBuf;
+
+use crate::command::Command;
+use crate::exit::Exit;
+use crate::sys::spawn::{Child, Failure, Image, Plan, Stage};
+use crate::sys::{Errno, process, signal};
+
+/// Why the command was not started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    /// Before the fork, or in the launcher after it.
+    #[error("cannot {what}")]
+    Setup {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: Errno,
+    },
+    /// Between fork and exec.
+    #[error("cannot {stage}; the command was not started")]
+    Step {
+        /// The step.
+        stage: Stage,
+        /// Why it failed.
+        source: Errno,
+    },
+    /// The exec itself.
+    #[error("cannot execute '{}'", file.display())]
+    Exec {
+        /// The file.
+        file: PathBuf,
+        /// Why it failed.
+        source: Errno,
+    },
+}
+
+/// For `map_err`: a failure of the launcher's own.
+pub(crate) fn setup(what: &'static str) -> impl FnOnce(Errno) -> LaunchError {
+    move |source| LaunchError::Setup { what, source }
+}
+
+impl LaunchError {
+    /// The exit code that says it.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            // The file was there when we looked, so its interpreter is missing, or it has gone since.
+            Self::Exec {
+                source: Errno::ENOENT,
+                ..
+            } => Exit::NOT_FOUND,
+            Self::Exec { .. } => Exit::NOT_EXECUTABLE,
+            Self::Setup { .. } | Self::Step { .. } => Exit::FAILURE,
+        }
+    }
+
+    /// What a failure between fork and exec means for this command.
+    pub(crate) fn of(failure: Failure, command: &Command) -> Self {
+        match failure.stage {
+            Stage::Exec => Self::Exec {
+                file: command.file.clone(),
+                source: failure.errno,
+            },
+            stage => Self::Step {
+                stage,
+                source: failure.errno,
+            },
+        }
+    }
+}
+
+/// Blocks all signals, so that none is lost from here on, and plans the command's start.
+pub(crate) fn plan(command: &Command) -> Result<Plan, LaunchError> {
+    // An ignored SIGCHLD would keep the command's status from us. The command gets it back as it was.
+    let child_ignored =
+        signal::is_ignored(libc::SIGCHLD).map_err(setup("read signal dispositions"))?;
+    signal::set_ignored(libc::SIGCHLD, false).map_err(setup("set signal dispositions"))?;
+    let mask = signal::block_all().map_err(setup("block signals"))?;
+    let (path, args) = command.to_c();
+    let image = Image {
+        path,
+        args,
+        env: process::environment(),
+    };
+    Plan::new(image, mask, child_ignored).map_err(setup("allocate memory"))
+}
+
+/// Makes a launcher that stays fit to stay: it adopts orphans, nobody can reach into it, and it holds none
+/// of the command's files open. The child must still be behind its gate, and must not inherit any of it.
+pub(crate) fn settle(child: &Child) -> Result<(), LaunchError> {
+    process::become_subreaper().map_err(setup("become a subreaper"))?;
+    process::set_undumpable().map_err(setup("make the launcher undumpable"))?;
+    process::release_files(child.fds()).map_err(setup("close inherited files"))
+}

@@ -1,0 +1,226 @@
+//! Learning: runs a command under the tracer and writes the profile of what it did.
+//!
+//! Two threads. The tracer's forks, seizes and loops, since ptrace belongs to a thread. The caller's takes
+//! signals, and writes the profile so far at most once a second, so that a learner that is killed loses no
+//! more than that.
+
+mod closure;
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::command::Command;
+use crate::launch::{self, LaunchError, setup};
+use crate::output::{Output, OutputError};
+use crate::profile::Profile;
+use crate::recording::Recording;
+use crate::supervise;
+use crate::sys::signal::{self, Signal, Taken};
+use crate::sys::spawn::{Child, Plan};
+use crate::sys::wait::End;
+use crate::trace::{Live, TraceError, Tracer};
+
+/// How often the profile so far is written.
+const CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// What to learn, and from where.
+pub(crate) struct Request {
+    /// What to run.
+    pub(crate) command: Command,
+    /// Where the profile goes.
+    pub(crate) output: Output,
+    /// What is known already: the result allows it too.
+    pub(crate) base: Option<Profile>,
+    /// Leave `no_new_privs` unset.
+    pub(crate) allow_new_privs: bool,
+}
+
+/// What came of it.
+pub(crate) struct Learned {
+    /// How the command ended; `None` when learning was ended first.
+    pub(crate) end: Option<End>,
+    /// What it did.
+    pub(crate) recording: Recording,
+    /// What was written; `None` when the command never ran.
+    pub(crate) profile: Option<Profile>,
+    /// From exec to the end of the last descendant.
+    pub(crate) took: Duration,
+}
+
+/// Why nothing could be learned.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LearnError {
+    /// The command was not started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// It cannot be traced.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The profile cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// What was learned contradicts the base.
+    #[error(transparent)]
+    Merge(#[from] crate::profile::MergeError),
+}
+
+/// Runs the command to the end of its last descendant, recording, and writes the profile.
+pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
+    let mut plan = launch::plan(&request.command)?;
+    if request.allow_new_privs {
+        plan.allow_new_privs();
+    }
+    let live = Arc::new(Live::default());
+    let begun = Instant::now();
+    let traced = start(plan, &live)?;
+    let mut session = Session {
+        request,
+        live,
+        traced,
+        written: 0,
+        terms: 0,
+    };
+    let end = session.watch()?;
+    if let Some(failure) = session.traced.child.failure() {
+        return Err(LaunchError::of(failure, &session.request.command).into());
+    }
+    let profile = if session.live.executed() {
+        Some(session.write()?)
+    } else {
+        None
+    };
+    let recording = session.live.recording().clone();
+    Ok(Learned {
+        end,
+        recording,
+        profile,
+        took: begun.elapsed(),
+    })
+}
+
+/// A command whose tracer runs.
+struct Traced {
+    child: Arc<Child>,
+    /// Receives once, when tracing is over.
+    outcome: Receiver<Result<Option<End>, TraceError>>,
+}
+
+/// Starts the tracer's thread, which starts the command.
+fn start(plan: Plan, live: &Arc<Live>) -> Result<Traced, LearnError> {
+    let (started, start) = mpsc::channel();
+    let (over, outcome) = mpsc::channel();
+    let live = Arc::clone(live);
+    let body = move || match seize(plan, &live) {
+        Ok((child, tracer)) => {
+            // Nobody listens only when the other thread is gone, and the process with it.
+            let _ = started.send(Ok(child));
+            let _ = over.send(tracer.run());
+            signal::wake_taker();
+        }
+        Err(error) => {
+            let _ = started.send(Err(error));
+        }
+    };
+    let spawned = thread::Builder::new().name("tracer".into()).spawn(body);
+    spawned.map_err(|error| setup("start the tracer's thread")(errno_of(&error)))?;
+    let child = start
+        .recv()
+        .map_err(|_| setup("start the tracer")(crate::sys::Errno::ECHILD))??;
+    Ok(Traced { child, outcome })
+}
+
+/// Forks, seizes, settles, and lets the command go.
+fn seize(plan: Plan, live: &Live) -> Result<(Arc<Child>, Tracer<'_>), LearnError> {
+    let mut child = plan.spawn().map_err(setup("fork"))?;
+    let ready = Tracer::seize(child.pid(), live, supervise::follow_stop).map_err(LearnError::from);
+    let ready = ready.and_then(|tracer| {
+        signal::no_child_stops().map_err(setup("set signal dispositions"))?;
+        launch::settle(&child)?;
+        child.open_gate().map_err(setup("let the command go"))?;
+        Ok(tracer)
+    });
+    match ready {
+        Ok(tracer) => Ok((Arc::new(child), tracer)),
+        Err(error) => {
+            child.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// The caller's side of a run.
+struct Session {
+    request: Request,
+    live: Arc<Live>,
+    traced: Traced,
+    /// How many different syscalls the last checkpoint held.
+    written: usize,
+    /// How many requests to end came.
+    terms: u32,
+}
+
+impl Session {
+    /// Takes signals and writes checkpoints until tracing is over, or is asked to be.
+    fn watch(&mut self) -> Result<Option<End>, LearnError> {
+        let mut last = Instant::now();
+        loop {
+            if let Ok(outcome) = self.traced.outcome.try_recv() {
+                return Ok(outcome?);
+            }
+            let taken = signal::take_other_than_child(CHECKPOINT).map_err(setup("take signals"))?;
+            if let Some(taken) = taken
+                && self.is_told_to_end(taken)
+            {
+                // The tracees die with this process (PTRACE_O_EXITKILL).
+                return Ok(None);
+            }
+            if last.elapsed() >= CHECKPOINT {
+                self.checkpoint();
+                last = Instant::now();
+            }
+        }
+    }
+
+    /// Passes a signal on. A second `SIGTERM`, or any request to end once only descendants are left, ends
+    /// learning.
+    fn is_told_to_end(&mut self, taken: Taken) -> bool {
+        let asks = matches!(
+            taken.signal,
+            Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT
+        );
+        if asks && self.live.main_ended() {
+            return true;
+        }
+        supervise::forward(&self.traced.child, taken);
+        self.terms += u32::from(taken.signal == Signal::TERM);
+        self.terms > 1
+    }
+
+    fn checkpoint(&mut self) {
+        let distinct = self.live.recording().distinct();
+        if self.live.executed() && distinct > self.written {
+            match self.write() {
+                Ok(_) => self.written = distinct,
+                // The last write will fail as well, and say so.
+                Err(error) => log::debug!("checkpoint: {error}"),
+            }
+        }
+    }
+
+    /// Writes what is known by now.
+    fn write(&mut self) -> Result<Profile, LearnError> {
+        let learned = closure::profile_of(&self.live.recording());
+        let profile = match &self.request.base {
+            Some(base) => Profile::union(&[base.clone(), learned])?,
+            None => learned,
+        };
+        self.request.output.write(&profile.to_json())?;
+        Ok(profile)
+    }
+}
+
+fn errno_of(error: &std::io::Error) -> crate::sys::Errno {
+    crate::sys::Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN))
+}

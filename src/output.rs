@@ -1,0 +1,248 @@
+//! Files that are written whole or not at all: beside their place, then renamed into it.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+/// May the file exist already?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// No: what is there is kept.
+    Keep,
+    /// Yes: it is replaced.
+    Replace,
+}
+
+/// A place for a file that was found to be writable.
+#[derive(Debug)]
+pub(crate) struct Output {
+    path: PathBuf,
+    sibling: PathBuf,
+    existing: Existing,
+}
+
+/// Why a file cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// It exists, and may not be replaced.
+    #[error("'{}' exists", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is something that cannot be replaced by a file.
+    #[error("'{}' is not a regular file", path.display())]
+    NotAFile {
+        /// The thing.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {what} '{}'", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl Output {
+    /// Claims a place: finds out now whether a file can be written there later. Writes nothing.
+    ///
+    /// A symlink's target is what is replaced, so that the link stays.
+    pub(crate) fn claim(path: &Path, existing: Existing) -> Result<Self, OutputError> {
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if !meta.is_file() => return Err(OutputError::NotAFile { path }),
+            Ok(_) if existing == Existing::Keep => return Err(OutputError::Exists { path }),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(OutputError::Io {
+                    what: "look at",
+                    path,
+                    source,
+                });
+            }
+        }
+        let Some(name) = path.file_name() else {
+            return Err(OutputError::NotAFile { path });
+        };
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", std::process::id()));
+        let output = Self {
+            sibling: path.with_file_name(hidden),
+            path,
+            existing,
+        };
+        // The directory decides: try it with the sibling that will be written.
+        output.create()?;
+        output.discard();
+        Ok(output)
+    }
+
+    /// Writes the file, replacing what an earlier call wrote.
+    ///
+    /// # Errors
+    /// [`OutputError::Exists`] when somebody else made the file meanwhile; ours stays beside it.
+    pub(crate) fn write(&mut self, text: &str) -> Result<(), OutputError> {
+        let mut file = self.create()?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| {
+            // A file that is replaced keeps its mode.
+            if let Ok(meta) = fs::metadata(&self.path) {
+                file.set_permissions(fs::Permissions::from_mode(
+                    meta.permissions().mode() & 0o777,
+                ))?;
+            }
+            file.sync_all()
+        });
+        if let Err(error) = written {
+            self.discard();
+            return Err(self.io("write", error));
+        }
+        self.rename()?;
+        // From now on the file is ours.
+        self.existing = Existing::Replace;
+        Ok(())
+    }
+
+    fn rename(&self) -> Result<(), OutputError> {
+        let result = match self.existing {
+            Existing::Replace => fs::rename(&self.sibling, &self.path),
+            Existing::Keep => {
+                let flags = RenameFlags::RENAME_NOREPLACE;
+                renameat2(AT_FDCWD, &self.sibling, AT_FDCWD, &self.path, flags)
+                    .map_err(io::Error::from)
+            }
+        };
+        result.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => OutputError::Exists {
+                path: self.path.clone(),
+            },
+            _ => self.io("rename the new file to", error),
+        })
+    }
+
+    /// Makes the sibling. Whoever planted something under its name gains nothing: it is removed, and the
+    /// new file must not exist and is never reached through a link.
+    fn create(&self) -> Result<File, OutputError> {
+        self.discard();
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .mode(0o644)
+            .open(&self.sibling)
+            .map_err(|error| self.io("write", error))
+    }
+
+    fn discard(&self) {
+        // Nothing to remove is what we want; anything else shows when the file is created.
+        let _ = fs::remove_file(&self.sibling);
+    }
+
+    fn io(&self, what: &'static str, source: io::Error) -> OutputError {
+        OutputError::Io {
+            what,
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn claiming_writes_nothing_and_writing_leaves_only_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        let mut output = Output::claim(&path, Existing::Keep).unwrap();
+        assert!(names(dir.path()).is_empty());
+        output.write("one").unwrap();
+        output.write("two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(names(dir.path()), ["out.json"]);
+    }
+
+    #[test]
+    fn what_exists_is_kept_unless_told_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        fs::write(&path, "theirs").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(
+            Output::claim(&path, Existing::Keep),
+            Err(OutputError::Exists { .. })
+        ));
+        Output::claim(&path, Existing::Replace)
+            .unwrap()
+            .write("ours")
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "ours");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_is_kept_and_ours_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        let mut output = Output::claim(&path, Existing::Keep).unwrap();
+        fs::write(&path, "theirs").unwrap();
+        assert!(matches!(
+            output.write("ours"),
+            Err(OutputError::Exists { .. })
+        ));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+        assert_eq!(fs::read_to_string(&output.sibling).unwrap(), "ours");
+    }
+
+    #[test]
+    fn links_are_kept_and_planted_ones_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real.json"), dir.path().join("link.json"));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut output = Output::claim(&link, Existing::Replace).unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &output.sibling).unwrap();
+        output.write("new").unwrap();
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn directories_and_missing_ones_are_refused_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = Output::claim(dir.path(), Existing::Replace);
+        assert!(
+            matches!(refused, Err(OutputError::NotAFile { .. })),
+            "{refused:?}"
+        );
+        let missing = Output::claim(&dir.path().join("no/out.json"), Existing::Replace);
+        assert!(
+            matches!(missing, Err(OutputError::Io { .. })),
+            "{missing:?}"
+        );
+    }
+}

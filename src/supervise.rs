@@ -1,0 +1,119 @@
+//! What the launcher does while the command runs: forwards signals, reaps, mirrors the end.
+//!
+//! These are the duties of an init (`tini`, `dumb-init`), because as a container's entry point the launcher
+//! is PID 1: it passes on every signal, real-time ones included, and leaves no zombies.
+
+use crate::sys::signal::{self, Signal, Taken};
+use crate::sys::spawn::Child;
+use crate::sys::wait::{self, Block, Change, End};
+use crate::sys::{Errno, process};
+
+/// Takes signals and passes them on until the command has ended.
+///
+/// All signals must have been blocked before the command was forked. What is left of the command's
+/// descendants is left alone; when we are PID 1, our own end ends them.
+pub(crate) fn until_end(child: &Child) -> Result<End, Errno> {
+    loop {
+        if let Some(end) = reap(child)? {
+            // The command's last orphans may have ended with it.
+            while let Ok(Some(_)) = wait::next(-1, Block::No) {}
+            return Ok(end);
+        }
+        if let Some(taken) = signal::take()? {
+            forward(child, taken);
+        }
+    }
+}
+
+/// Reaps whatever has ended. Returns how the command ended, if it did.
+fn reap(child: &Child) -> Result<Option<End>, Errno> {
+    loop {
+        match wait::job_stops()? {
+            None => return Ok(None),
+            Some((pid, Change::Ended(end))) if pid == child.pid() => return Ok(Some(end)),
+            Some((pid, Change::Stopped(stop))) if pid == child.pid() => {
+                follow_stop(Signal::from_raw(stop.signal));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// When job control stops the command, the shell that waits for us must see a stop too.
+///
+/// Only for the terminal's own stop signals: whoever sends `SIGSTOP` to the command alone will continue it
+/// alone, and we would sleep on. Never as PID 1, which nobody could continue.
+pub(crate) fn follow_stop(signal: Signal) {
+    let by_terminal = matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU);
+    if by_terminal && std::process::id() != 1 && process::has_terminal() {
+        signal::stop_self();
+    }
+}
+
+/// Passes a signal on to the command, unless it has it already or it concerns only us.
+pub(crate) fn forward(child: &Child, taken: Taken) {
+    if !is_ours(taken) {
+        // ESRCH: it has ended, and the next wait tells. EPERM: it changed its user, and we may not.
+        let _ = signal::send(child.pidfd(), taken.signal);
+    }
+}
+
+/// Is this signal not meant for the command?
+fn is_ours(taken: Taken) -> bool {
+    let Taken {
+        signal,
+        by_kernel,
+        sender,
+    } = taken;
+    let us = i32::try_from(std::process::id()) == Ok(sender);
+    // A write of ours to a closed pipe raises SIGPIPE in the name of this process.
+    if signal == Signal::CHLD || (us && !by_kernel) {
+        return true;
+    }
+    // The terminal signals its whole foreground group, and the command is in our group. Only a hang-up
+    // reaches the leader of the session alone.
+    let leader_only = matches!(signal, Signal::HUP | Signal::CONT) && process::leads_session();
+    by_kernel && is_from_terminal(signal) && !leader_only
+}
+
+fn is_from_terminal(signal: Signal) -> bool {
+    matches!(
+        signal,
+        Signal::INT
+            | Signal::QUIT
+            | Signal::TSTP
+            | Signal::TTIN
+            | Signal::TTOU
+            | Signal::WINCH
+            | Signal::HUP
+            | Signal::CONT
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_terminal_sends_to_the_group_is_not_sent_twice() {
+        let us = i32::try_from(std::process::id()).unwrap();
+        let cases = [
+            (Signal::INT, true, 0, true),
+            (Signal::INT, false, 1, false),
+            (Signal::TERM, false, 0, false),
+            (Signal::WINCH, true, 0, true),
+            (Signal::CHLD, false, 77, true),
+            (Signal::from_raw(libc::SIGPIPE), false, us, true),
+            (Signal::from_raw(libc::SIGPIPE), false, 1, false),
+            (Signal::from_raw(40), false, 1, false),
+        ];
+        for (signal, by_kernel, sender, want) in cases {
+            let taken = Taken {
+                signal,
+                by_kernel,
+                sender,
+            };
+            assert_eq!(is_ours(taken), want, "{taken:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The kernel's calls that no crate gives us in the form we need. **The only module with `unsafe`.**
+//!
+//! It knows nothing of profiles, policies or messages: numbers and structures in, numbers or an
+//! [`Errno`] out. Functions marked *async-signal-safe* may be called between fork and exec: they
+//! allocate nothing, lock nothing, and report through their return value alone.
+#![allow(
+    unsafe_code,
+    reason = "this is the one place where it is allowed; every block says why it is sound"
+)]
+
+pub(crate) mod caps;
+pub(crate) mod inherited;
+pub(crate) mod process;
+pub(crate) mod ptrace;
+pub(crate) mod seccomp;
+pub(crate) mod signal;
+pub(crate) mod spawn;
+pub(crate) mod wait;
+
+pub(crate) use nix::errno::Errno;
+
+/// Turns the C convention "-1 and errno" into a `Result`. Async-signal-safe.
+fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(result)
+    }
+}
+
+/// The same for the calls that return an `int`. Async-signal-safe.
+fn check_int(result: libc::c_int) -> Result<libc::c_int, Errno> {
+    if result == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(result)
+    }
+}

@@ -1,0 +1,126 @@
+//! Attributes of this process: `prctl(2)`, its environment, its terminal.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use super::wait::Tid;
+use super::{Errno, check, check_int};
+
+/// Sets `no_new_privs`: from here on, no exec gains privileges. Async-signal-safe.
+pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
+    // SAFETY: takes numbers only; the unused ones must be 0.
+    check_int(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Makes this process undumpable: no other process of the same user can trace it, read or write its
+/// memory, or take its descriptors.
+pub(crate) fn set_undumpable() -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+}
+
+/// Makes orphaned descendants our children, so that we reap them.
+pub(crate) fn become_subreaper() -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    check_int(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}
+
+/// A descriptor that stands for a child of ours. It is close-on-exec.
+pub(crate) fn pidfd_open(pid: Tid) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes numbers only.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The environment, byte for byte: entries without `=` included, which `std::env` would drop.
+pub(crate) fn environment() -> Vec<CString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: reading the pointer itself; nothing in this program changes the environment.
+    let mut at = unsafe { environ };
+    while !at.is_null() {
+        // SAFETY: environ is an array that a null pointer ends, and `at` has not passed it.
+        let entry = unsafe { *at };
+        if entry.is_null() {
+            break;
+        }
+        // SAFETY: each entry is a C string that lives as long as the process.
+        entries.push(unsafe { CStr::from_ptr(entry) }.to_owned());
+        // SAFETY: the entry was not the ending null, so there is another element.
+        at = unsafe { at.add(1) };
+    }
+    entries
+}
+
+/// Lets go of the command's files: replaces standard input and output by the ends of a pipe that nobody
+/// else has, and closes everything above 2 except `keep`. Whoever reads what the command writes would
+/// otherwise wait for us to close it too.
+pub(crate) fn release_files(mut keep: Vec<i32>) -> Result<(), Errno> {
+    keep.sort_unstable();
+    let mut from = 3;
+    for fd in keep.into_iter().filter(|&fd| fd > 2).chain([i32::MAX]) {
+        if from < fd {
+            close_range(from, fd - 1)?;
+        }
+        from = fd.saturating_add(1);
+    }
+    let (reader, writer) = std::io::pipe().map_err(|_| Errno::EMFILE)?;
+    duplicate_onto(reader.as_fd(), 0)?;
+    duplicate_onto(writer.as_fd(), 1)
+}
+
+fn close_range(first: i32, last: i32) -> Result<(), Errno> {
+    // SAFETY: takes numbers only. Nothing of this program owns a descriptor that its caller passed.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+fn duplicate_onto(from: BorrowedFd<'_>, onto: i32) -> Result<(), Errno> {
+    // SAFETY: takes numbers only; `onto` is a standard stream, which nothing here owns.
+    check_int(unsafe { libc::dup2(from.as_raw_fd(), onto) }).map(drop)
+}
+
+/// Has this process a controlling terminal?
+pub(crate) fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Is this process the leader of its session?
+pub(crate) fn leads_session() -> bool {
+    // SAFETY: takes and returns numbers only.
+    let session = unsafe { libc::getsid(0) };
+    u32::try_from(session) == Ok(std::process::id())
+}
+
+/// Is any child of this process traced by it? Asked at the end of a recording only: it reads `/proc`.
+pub(crate) fn has_traced_children() -> bool {
+    let tracer = format!("TracerPid:\t{}", std::process::id());
+    let is_ours = |pid: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == tracer)
+    };
+    // A child belongs to one thread of its parent; orphans go to any of them.
+    std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|thread| {
+            let children =
+                std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            children.split_whitespace().any(is_ours)
+        })
+}
+
+/// Lets others run for a moment.
+pub(crate) fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(1));
+}
+
+/// Is a seccomp filter in force for this process already? `false` where `/proc` does not tell.
+pub(crate) fn is_filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line == "Seccomp:\t2")
+}

@@ -1,0 +1,134 @@
+//! `ptrace(2)`, as far as a tracer needs it that seizes and never attaches.
+//!
+//! Requests exist only on [`Stopped`], a token that `wait` hands out and that resuming uses up: a request
+//! to a running tracee does not compile. `ESRCH` on a stopped tracee means that `SIGKILL` came between;
+//! `wait` will tell, so callers treat it as "gone".
+
+use std::mem::MaybeUninit;
+
+use super::signal::Signal;
+use super::wait::Tid;
+use super::{Errno, check};
+
+/// A tracee in a ptrace-stop.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stopped(Tid);
+
+/// How to go on after a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// Run to the next syscall-entry or -exit.
+    ToSyscall,
+    /// Stay stopped, as job control wants it, and tell when that ends (`PTRACE_LISTEN`).
+    Listen,
+}
+
+/// What `PTRACE_GET_SYSCALL_INFO` says, on every architecture alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SyscallStop {
+    /// About to enter a syscall: `AUDIT_ARCH_*`, number, arguments.
+    Entry { audit: u32, nr: u64, args: [u64; 6] },
+    /// Back from one, with its result (negative: an errno).
+    Exit { result: i64 },
+    /// Not a syscall-stop.
+    None,
+}
+
+/// `struct ptrace_syscall_info` of `linux/ptrace.h` (the entry member of its union, which is the largest
+/// that we read).
+#[repr(C)]
+struct RawSyscallInfo {
+    op: u8,
+    reserved: u8,
+    flags: u16,
+    arch: u32,
+    instruction_pointer: u64,
+    stack_pointer: u64,
+    /// Entry: number and six arguments. Exit: result and a flag.
+    union: [u64; 8],
+}
+
+/// Descendants are traced from birth; syscall-stops can be told from `SIGTRAP`; exec is announced; and
+/// when the tracer dies, however it dies, no tracee runs on.
+const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_EXITKILL;
+
+/// Starts to trace a running process. `PTRACE_SEIZE` sets the options in the same step, and unlike
+/// `PTRACE_ATTACH` sends no `SIGSTOP` that could be taken for the program's own.
+pub(crate) fn seize(tid: Tid) -> Result<(), Errno> {
+    let options = libc::c_long::from(OPTIONS);
+    // SAFETY: SEIZE takes a tid, a null address and options by value.
+    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0, options) }).map(drop)
+}
+
+impl Stopped {
+    /// The token for a stop that `wait4` just reported.
+    pub(super) const fn after_wait(tid: Tid) -> Self {
+        Self(tid)
+    }
+
+    /// Resumes the tracee, delivering `signal`. With the signal of a signal-delivery-stop its siginfo is
+    /// kept as it was.
+    pub(crate) fn resume(self, how: Resume, signal: Option<Signal>) -> Result<(), Errno> {
+        let request = match how {
+            Resume::ToSyscall => libc::PTRACE_SYSCALL,
+            Resume::Listen => libc::PTRACE_LISTEN,
+        };
+        let signal = libc::c_long::from(signal.map_or(0, Signal::as_raw));
+        // SAFETY: both requests take a tid and a number; the address is ignored.
+        check(unsafe { libc::ptrace(request, self.0, 0, signal) }).map(drop)
+    }
+
+    /// What syscall this stop is about.
+    pub(crate) fn syscall(&self) -> Result<SyscallStop, Errno> {
+        let mut info = MaybeUninit::<RawSyscallInfo>::zeroed();
+        let size = size_of::<RawSyscallInfo>();
+        // SAFETY: the kernel writes at most `size` bytes to a local of that size.
+        check(unsafe {
+            libc::ptrace(
+                libc::PTRACE_GET_SYSCALL_INFO,
+                self.0,
+                size,
+                info.as_mut_ptr(),
+            )
+        })?;
+        // SAFETY: it was zeroed, and every bit pattern is a valid value of the structure.
+        let info = unsafe { info.assume_init() };
+        let [first, rest @ .., _] = info.union;
+        Ok(match info.op {
+            libc::PTRACE_SYSCALL_INFO_ENTRY => SyscallStop::Entry {
+                audit: info.arch,
+                nr: first,
+                args: rest,
+            },
+            libc::PTRACE_SYSCALL_INFO_EXIT => SyscallStop::Exit {
+                result: first.cast_signed(),
+            },
+            _ => SyscallStop::None,
+        })
+    }
+
+    /// The message of an event-stop: the new tid, or an exec's former tid.
+    pub(crate) fn event_message(&self) -> Result<Tid, Errno> {
+        let mut message: libc::c_ulong = 0;
+        // SAFETY: the kernel writes one unsigned long to a local of that type.
+        check(unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, self.0, 0, &raw mut message) })?;
+        // 0 is nobody, and what the kernel says for a task that our pid namespace does not show.
+        Ok(Tid::try_from(message).unwrap_or(0))
+    }
+
+    /// One word of the tracee's memory. Fails where the tracee is undumpable and we are not privileged.
+    pub(crate) fn peek(&self, address: u64) -> Result<u64, Errno> {
+        Errno::clear();
+        // SAFETY: PEEKDATA reads the tracee's memory, never ours; glibc's wrapper returns the word.
+        let word = unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, self.0, address, 0) };
+        if word == -1 && Errno::last_raw() != 0 {
+            return Err(Errno::last());
+        }
+        Ok(word.cast_unsigned())
+    }
+}

@@ -1,0 +1,217 @@
+//! Signals as numbers, so that real-time ones exist, and waiting for them: `signal(7)`, `sigwaitinfo(2)`.
+//!
+//! The launcher handles no signal asynchronously: it blocks all and takes them one by one, with their
+//! sender. That keeps every real-time signal (handlers that set a flag merge them) and needs no handler
+//! in a process that forks.
+
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::time::Duration;
+
+use super::{Errno, check, check_int};
+
+/// A signal number, 1 to 64, standard or real-time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signal(i32);
+
+impl Signal {
+    pub(crate) const HUP: Self = Self(libc::SIGHUP);
+    pub(crate) const INT: Self = Self(libc::SIGINT);
+    pub(crate) const QUIT: Self = Self(libc::SIGQUIT);
+    pub(crate) const WINCH: Self = Self(libc::SIGWINCH);
+    pub(crate) const TERM: Self = Self(libc::SIGTERM);
+    pub(crate) const CHLD: Self = Self(libc::SIGCHLD);
+    pub(crate) const CONT: Self = Self(libc::SIGCONT);
+    pub(crate) const TSTP: Self = Self(libc::SIGTSTP);
+    pub(crate) const TTIN: Self = Self(libc::SIGTTIN);
+    pub(crate) const TTOU: Self = Self(libc::SIGTTOU);
+    pub(crate) const SYS: Self = Self(libc::SIGSYS);
+
+    /// The signal of a number that the kernel gave.
+    pub(crate) const fn from_raw(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+}
+
+/// `SIGTERM`, or `SIGRTMIN+3` for the real-time signals as C programs number them.
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match signal_hook::low_level::signal_name(self.0) {
+            Some(name) => f.write_str(name),
+            None if self.0 >= libc::SIGRTMIN() => {
+                write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN())
+            }
+            None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+/// A set of signals, as masks are.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask(libc::sigset_t);
+
+/// Blocks every signal in this thread and those it starts; returns the mask as it was.
+pub(crate) fn block_all() -> Result<Mask, Errno> {
+    let all = full_set()?;
+    let mut old = MaybeUninit::uninit();
+    // SAFETY: both point to locals of the right type; the first is initialised.
+    let result = unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const all, old.as_mut_ptr()) };
+    check_int(result)?;
+    // SAFETY: sigprocmask succeeded, so it wrote the old mask.
+    Ok(Mask(unsafe { old.assume_init() }))
+}
+
+/// Sets this thread's mask. Async-signal-safe.
+pub(crate) fn set_mask(mask: &Mask) -> Result<(), Errno> {
+    // SAFETY: the set is initialised, and a null pointer for the old mask is allowed.
+    let result =
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const mask.0, std::ptr::null_mut()) };
+    check_int(result).map(drop)
+}
+
+/// Is this signal's disposition "ignore"? Async-signal-safe.
+pub(crate) fn is_ignored(signal: libc::c_int) -> Result<bool, Errno> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null new action only asks; the old one goes to a local of the right type.
+    check_int(unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: sigaction succeeded, so it wrote the action.
+    let action = unsafe { action.assume_init() };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+/// Sets this signal's disposition to "ignore" or to the default. Async-signal-safe.
+pub(crate) fn set_ignored(signal: libc::c_int, ignored: bool) -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid sigaction: default handler, empty mask, no flags.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = if ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
+    // SAFETY: the action is initialised and names no handler function; a null old action is allowed.
+    check_int(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }).map(drop)
+}
+
+/// A signal that was taken, and who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) signal: Signal,
+    /// Sent by the kernel itself: by the terminal to its foreground group, for example.
+    pub(crate) by_kernel: bool,
+    /// The process that sent it, where one did.
+    pub(crate) sender: i32,
+}
+
+/// Waits for the next blocked signal, for ever.
+pub(crate) fn take() -> Result<Option<Taken>, Errno> {
+    take_from(full_set()?, None)
+}
+
+/// Waits for the next blocked signal except `SIGCHLD`, for at most this long.
+pub(crate) fn take_other_than_child(limit: Duration) -> Result<Option<Taken>, Errno> {
+    let mut set = full_set()?;
+    // SAFETY: the set is initialised, and the number is a signal's.
+    check_int(unsafe { libc::sigdelset(&raw mut set, libc::SIGCHLD) })?;
+    take_from(set, Some(limit))
+}
+
+fn full_set() -> Result<libc::sigset_t, Errno> {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the set it is given, which is a local of the right type.
+    check_int(unsafe { libc::sigfillset(all.as_mut_ptr()) })?;
+    // SAFETY: it succeeded, so the set is initialised.
+    Ok(unsafe { all.assume_init() })
+}
+
+/// `None` when the time is over, or when a stop and continue of this process interrupted the wait.
+fn take_from(set: libc::sigset_t, timeout: Option<Duration>) -> Result<Option<Taken>, Errno> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let limit = timeout.map(|timeout| libc::timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the set is initialised, info is a local of the right type, and the limit is null
+    // (wait for ever) or points to a local that outlives the call.
+    let result = unsafe { libc::sigtimedwait(&raw const set, info.as_mut_ptr(), limit) };
+    let number = match check_int(result) {
+        Ok(number) => number,
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    // SAFETY: it was zeroed, which is a valid siginfo, and the call filled it in.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: every kind of siginfo that names a sender keeps it where si_pid reads; the others give 0 or
+    // a number that is compared, never used.
+    let sender = unsafe { info.si_pid() };
+    let by_kernel = info.si_code == libc::SI_KERNEL;
+    Ok(Some(Taken {
+        signal: Signal(number),
+        by_kernel,
+        sender,
+    }))
+}
+
+/// Sends a signal to the process behind a pidfd, so that a recycled pid is never hit.
+pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo asks the kernel to fill in that of kill(2); flags must be 0.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal.0,
+            info,
+            0,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Keeps `SIGCHLD` for ends: a tracer's stops would raise it thousands of times a second.
+pub(crate) fn no_child_stops() -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid sigaction: default handler, empty mask, no flags.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_flags = libc::SA_NOCLDSTOP;
+    // SAFETY: the action is initialised and names no handler function; a null old action is allowed.
+    let result = unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) };
+    check_int(result).map(drop)
+}
+
+/// Sends this process a signal that means nothing, to wake the thread that takes signals.
+pub(crate) fn wake_taker() {
+    // SAFETY: takes and returns a number.
+    let us = unsafe { libc::getpid() };
+    // SAFETY: takes numbers only. SIGURG is ignored by default, and blocked here.
+    unsafe { libc::kill(us, libc::SIGURG) };
+}
+
+/// Stops this process as job control does; returns when it was continued.
+pub(crate) fn stop_self() {
+    // SAFETY: raise takes a number only. SIGSTOP cannot be blocked.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_has_a_name() {
+        let cases = [
+            (15, "SIGTERM"),
+            (31, "SIGSYS"),
+            (34, "SIGRTMIN+0"),
+            (64, "SIGRTMIN+30"),
+        ];
+        for (number, name) in cases {
+            assert_eq!(Signal(number).to_string(), name);
+        }
+    }
+}

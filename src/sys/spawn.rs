@@ -1,0 +1,515 @@
+//! From fork to exec: the few steps that turn a copy of the launcher into the command.
+//!
+//! Everything that can allocate or fail for a reason of its own is done before, in [`Plan`]. Between fork
+//! and exec each step is one async-signal-safe call; the first that fails ends the child with the stage
+//! and errno left in a page that both share (a pipe would need `write`, which the filter may deny). There
+//! is no way round a step: **a filter that cannot be installed means that nothing is executed.**
+//!
+//! # The launch secret
+//!
+//! The filter is installed last, and then one execve must still pass. It does because its arguments 3 to
+//! 5, which execve ignores, carry 192 random bits that the child drew for itself and wrote into the
+//! filter's constants. The same secret lets a failing child leave through `exit_group`.
+
+use std::ffi::CString;
+use std::io::{PipeReader, PipeWriter, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use super::caps::{self, CapDrop};
+use super::signal::{self, Mask};
+use super::wait::Tid;
+use super::{Errno, check, inherited, process, seccomp};
+
+/// What is to be executed, as execve wants it.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// The file: already searched for, so that there is one execve.
+    pub(crate) path: CString,
+    /// Argument strings, the command's own name first.
+    pub(crate) args: Vec<CString>,
+    /// Environment strings.
+    pub(crate) env: Vec<CString>,
+}
+
+/// A filter that is ready to be installed.
+#[derive(Debug, Clone)]
+pub(crate) struct Seal {
+    /// The instructions.
+    pub(crate) program: Vec<libc::sock_filter>,
+    /// Where the six words of the launch secret go, if the program asks for one.
+    pub(crate) secret_slots: Option<[usize; 6]>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub(crate) flags: libc::c_ulong,
+}
+
+/// Everything that happens between fork and exec.
+pub(crate) struct Plan {
+    image: Image,
+    argv: Vec<*const libc::c_char>,
+    envp: Vec<*const libc::c_char>,
+    /// The environment's `LISTEN_PID=`, to be filled in with the child's pid.
+    listen_pid: Option<*mut libc::c_char>,
+    mask: Mask,
+    child_ignored: bool,
+    no_new_privs: bool,
+    caps: Option<CapDrop>,
+    seal: Option<Seal>,
+    report: Report,
+}
+
+// SAFETY: the pointers lead to the heap memory of strings that the plan owns (or leaked, for the one that
+// it may write); nothing of it belongs to a thread.
+unsafe impl Send for Plan {}
+
+/// A step between fork and exec, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Stage {
+    /// Waiting for the launcher's word.
+    Gate = 1,
+    /// Restoring signal mask and dispositions.
+    Signals,
+    /// Restoring closed standard streams.
+    Streams,
+    /// Setting `no_new_privs`.
+    NoNewPrivs,
+    /// Dropping capabilities.
+    Capabilities,
+    /// Drawing the launch secret.
+    Secret,
+    /// Installing the filter.
+    Filter,
+    /// Executing the command.
+    Exec,
+}
+
+impl Stage {
+    const ALL: [Self; 8] = [
+        Self::Gate,
+        Self::Signals,
+        Self::Streams,
+        Self::NoNewPrivs,
+        Self::Capabilities,
+        Self::Secret,
+        Self::Filter,
+        Self::Exec,
+    ];
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gate => "wait for the launcher",
+            Self::Signals => "restore signals",
+            Self::Streams => "restore closed standard streams",
+            Self::NoNewPrivs => "set no_new_privs",
+            Self::Capabilities => "drop capabilities",
+            Self::Secret => "draw the launch secret (getrandom)",
+            Self::Filter => "install the filter",
+            Self::Exec => "execute the command",
+        })
+    }
+}
+
+/// Why the command was not executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) stage: Stage,
+    pub(crate) errno: Errno,
+}
+
+/// How a child leaves that could not execute the command; the report says why.
+const FAILED: libc::c_int = 125;
+
+/// The room that any pid fits in.
+const PID_DIGITS: usize = 10;
+
+impl Plan {
+    /// A plan that executes `image` with the caller's signal mask, dispositions and standard streams.
+    ///
+    /// `mask` is what [`signal::block_all`] returned, `child_ignored` whether `SIGCHLD` was ignored.
+    pub(crate) fn new(image: Image, mask: Mask, child_ignored: bool) -> Result<Self, Errno> {
+        let pointers = |strings: &[CString]| {
+            strings
+                .iter()
+                .map(|s| s.as_ptr())
+                .chain([ptr::null()])
+                .collect::<Vec<_>>()
+        };
+        let argv = pointers(&image.args);
+        let mut envp = pointers(&image.env);
+        let listen_pid = reserve_listen_pid(&image.env, &mut envp)?;
+        Ok(Self {
+            argv,
+            envp,
+            image,
+            listen_pid,
+            mask,
+            child_ignored,
+            no_new_privs: true,
+            caps: None,
+            seal: None,
+            report: Report::new()?,
+        })
+    }
+
+    /// Leaves `no_new_privs` as it is.
+    pub(crate) fn allow_new_privs(&mut self) {
+        self.no_new_privs = false;
+    }
+
+    /// Gives up these capabilities.
+    pub(crate) fn drop_caps(&mut self, drop: CapDrop) {
+        self.caps = Some(drop);
+    }
+
+    /// Installs this filter as the last thing before execve.
+    pub(crate) fn seal(&mut self, seal: Seal) {
+        self.seal = Some(seal);
+    }
+
+    /// Forks. The child waits behind a gate until [`Child::open_gate`], and leaves without executing
+    /// anything when the launcher dies first.
+    pub(crate) fn spawn(mut self) -> Result<Child, Errno> {
+        let (reader, writer) = std::io::pipe().map_err(|error| errno_of(&error))?;
+        // SAFETY: the child makes async-signal-safe calls only, on memory that was prepared before, and
+        // leaves by execve or exit_group: it never returns into this function's caller.
+        match check(libc::c_long::from(unsafe { libc::fork() }))? {
+            0 => {
+                let outcome = wait_at_gate(&reader, &writer).and_then(|()| {
+                    self.listen_pid.inspect(|&entry| write_pid(entry));
+                    self.steps()
+                });
+                self.leave(outcome)
+            }
+            pid => {
+                let pid = Tid::try_from(pid).map_err(|_| Errno::EINVAL)?;
+                let pidfd = process::pidfd_open(pid).inspect_err(|_| abandon(pid))?;
+                Ok(Child {
+                    pid,
+                    pidfd,
+                    gate: Some(writer),
+                    report: self.report,
+                })
+            }
+        }
+    }
+
+    /// Takes all steps in this very process, which becomes the command. Returns only when a step before
+    /// the filter failed; after that it leaves with the exit code that the failure stands for.
+    pub(crate) fn exec(mut self, code: impl Fn(Failure) -> u8) -> Failure {
+        let failure = match self.steps() {
+            Ok(never) => match never {},
+            Err(failure) => failure,
+        };
+        if self.seal.is_some() && matches!(failure.stage, Stage::Exec) {
+            exit(libc::c_int::from(code(failure)), self.secret());
+        }
+        failure
+    }
+
+    /// The steps in their order. Async-signal-safe.
+    fn steps(&mut self) -> Result<std::convert::Infallible, Failure> {
+        let at = |stage| move |errno| Failure { stage, errno };
+        self.restore_signals().map_err(at(Stage::Signals))?;
+        restore_streams().map_err(at(Stage::Streams))?;
+        if let Some(plan) = &self.caps {
+            caps::limit(plan).map_err(at(Stage::Capabilities))?;
+        }
+        if self.no_new_privs {
+            process::set_no_new_privs().map_err(at(Stage::NoNewPrivs))?;
+        }
+        if let Some(plan) = &self.caps {
+            caps::set(plan).map_err(at(Stage::Capabilities))?;
+        }
+        if let Some(seal) = &mut self.seal {
+            draw_secret(seal).map_err(at(Stage::Secret))?;
+            seccomp::install(&seal.program, seal.flags).map_err(at(Stage::Filter))?;
+        }
+        Err(Failure {
+            stage: Stage::Exec,
+            errno: self.execve(),
+        })
+    }
+
+    fn restore_signals(&self) -> Result<(), Errno> {
+        signal::set_ignored(libc::SIGPIPE, inherited::pipe_was_ignored())?;
+        signal::set_ignored(libc::SIGCHLD, self.child_ignored)?;
+        signal::set_mask(&self.mask)
+    }
+
+    /// The one execve. Returns only its error.
+    fn execve(&self) -> Errno {
+        let [a, b, c] = self.secret();
+        let (path, argv, envp) = (
+            self.image.path.as_ptr(),
+            self.argv.as_ptr(),
+            self.envp.as_ptr(),
+        );
+        // SAFETY: path is a C string, argv and envp are arrays of C strings that a null pointer ends; all
+        // are owned by self. The three further arguments are numbers that execve ignores.
+        unsafe { libc::syscall(libc::SYS_execve, path, argv, envp, a, b, c) };
+        Errno::last()
+    }
+
+    /// The launch secret as three arguments; zeros where the filter asks for none.
+    fn secret(&self) -> [u64; 3] {
+        let Some(seal) = &self.seal else {
+            return [0; 3];
+        };
+        let Some(slots) = seal.secret_slots else {
+            return [0; 3];
+        };
+        let word = |slot: usize| seal.program.get(slot).map_or(0, |insn| u64::from(insn.k));
+        let words = slots.map(word);
+        let (pairs, _) = words.as_chunks::<2>();
+        let mut secret = [0; 3];
+        for (argument, [low, high]) in secret.iter_mut().zip(pairs) {
+            *argument = low | high << 32;
+        }
+        secret
+    }
+
+    /// Reports the failure and ends the child.
+    fn leave(&self, outcome: Result<std::convert::Infallible, Failure>) -> ! {
+        let failure = match outcome {
+            Ok(never) => match never {},
+            Err(failure) => failure,
+        };
+        self.report.set(failure);
+        exit(FAILED, self.secret())
+    }
+}
+
+/// `exit_group` with the launch secret in the arguments that it ignores. Async-signal-safe.
+fn exit(code: libc::c_int, [a, b, c]: [u64; 3]) -> ! {
+    // SAFETY: numbers only; nothing of this process is used afterwards.
+    unsafe { libc::syscall(libc::SYS_exit_group, code, 0, 0, a, b, c) };
+    // Only a filter from outside can have refused that. Whatever happens now, never return.
+    // SAFETY: abort takes nothing and does not return.
+    unsafe { libc::abort() }
+}
+
+/// Blocks until the launcher says go. End of file means that it died. Async-signal-safe.
+fn wait_at_gate(reader: &PipeReader, writer: &PipeWriter) -> Result<(), Failure> {
+    let failed = |errno| Failure {
+        stage: Stage::Gate,
+        errno,
+    };
+    // Our own copy of the other end would keep the end of file from us. The descriptor is not used again:
+    // this process execs or leaves without running destructors.
+    // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
+    let closed = unsafe { libc::close(writer.as_raw_fd()) };
+    if closed == -1 {
+        return Err(failed(Errno::last()));
+    }
+    let mut go = 0_u8;
+    loop {
+        // SAFETY: reads at most one byte into a local of one byte.
+        let count = unsafe { libc::read(reader.as_raw_fd(), (&raw mut go).cast(), 1) };
+        match count {
+            1 => return Ok(()),
+            0 => return Err(failed(Errno::EPIPE)),
+            _ => match Errno::last() {
+                Errno::EINTR => {}
+                errno => return Err(failed(errno)),
+            },
+        }
+    }
+}
+
+/// Closes the standard streams that our caller had closed. Async-signal-safe.
+fn restore_streams() -> Result<(), Errno> {
+    for fd in (0..3).filter(|&fd| inherited::was_closed(fd)) {
+        // SAFETY: it holds the /dev/null that the Rust runtime opened, which nothing here owns.
+        check(libc::c_long::from(unsafe { libc::close(fd) }))?;
+    }
+    Ok(())
+}
+
+/// Fills the filter's secret with random bits. Async-signal-safe.
+fn draw_secret(seal: &mut Seal) -> Result<(), Errno> {
+    /// `BPF_ALU | BPF_XOR | BPF_K`.
+    const XOR_K: u16 = 0xa4;
+    let Some(slots) = seal.secret_slots else {
+        return Ok(());
+    };
+    let mut words = [0_u32; 6];
+    let size = size_of_val(&words);
+    // SAFETY: writes at most `size` bytes to a local of that size.
+    let got = check(unsafe { libc::syscall(libc::SYS_getrandom, words.as_mut_ptr(), size, 0) })?;
+    if usize::try_from(got) != Ok(size) {
+        return Err(Errno::EIO);
+    }
+    for (slot, word) in slots.into_iter().zip(words) {
+        // The program was checked before; what is patched must be the comparison that the check saw.
+        match seal.program.get_mut(slot) {
+            Some(insn) if insn.code == XOR_K => insn.k = word,
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    Ok(())
+}
+
+/// systemd's socket activation names the process that may take the sockets. When that is us, the child
+/// must be named instead: puts an entry with room for its pid in the place of ours.
+fn reserve_listen_pid(
+    env: &[CString],
+    envp: &mut [*const libc::c_char],
+) -> Result<Option<*mut libc::c_char>, Errno> {
+    let ours = format!("LISTEN_PID={}", std::process::id());
+    let at = env
+        .iter()
+        .position(|entry| entry.as_bytes() == ours.as_bytes());
+    let Some(slot) = at.and_then(|at| envp.get_mut(at)) else {
+        return Ok(None);
+    };
+    let room = CString::new(format!("LISTEN_PID={:0PID_DIGITS$}", 0)).map_err(|_| Errno::EINVAL)?;
+    // Never freed: it belongs to the environment of the command.
+    let room = room.into_raw();
+    *slot = room;
+    Ok(Some(room))
+}
+
+/// Writes the caller's pid behind `LISTEN_PID=`. Async-signal-safe.
+fn write_pid(entry: *mut libc::c_char) {
+    let start = "LISTEN_PID=".len();
+    let mut digits = [0_u8; PID_DIGITS];
+    let mut count = 0;
+    // SAFETY: takes nothing and cannot fail.
+    let mut rest = unsafe { libc::getpid() }.unsigned_abs();
+    for digit in &mut digits {
+        // A single digit: it fits.
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    let text = digits.iter().take(count).rev().copied().chain([0]);
+    for (offset, byte) in text.enumerate() {
+        // SAFETY: reserve_listen_pid made the entry long enough for PID_DIGITS digits and a null.
+        let place = unsafe { entry.add(start + offset) };
+        // SAFETY: it lies within the entry, which is this process's own copy of leaked memory.
+        unsafe { *place = byte.cast_signed() };
+    }
+}
+
+/// Ends a child that cannot be looked after. It is still behind its gate.
+fn abandon(pid: Tid) {
+    // SAFETY: numbers only; the child is ours and not yet reaped, so the pid is still its own.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // The child is dead either way; there is nothing to learn from how.
+    let _ = super::wait::next(pid, super::wait::Block::Yes);
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// A child behind its gate, or already past it.
+pub(crate) struct Child {
+    pid: Tid,
+    pidfd: OwnedFd,
+    gate: Option<PipeWriter>,
+    report: Report,
+}
+
+impl Child {
+    /// Its pid.
+    pub(crate) const fn pid(&self) -> Tid {
+        self.pid
+    }
+
+    /// A descriptor that stands for it even after it was reaped.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The launcher's own descriptors for it.
+    pub(crate) fn fds(&self) -> Vec<i32> {
+        let gate = self.gate.as_ref().map(PipeWriter::as_raw_fd);
+        gate.into_iter().chain([self.pidfd.as_raw_fd()]).collect()
+    }
+
+    /// Lets the child go on to execute the command.
+    pub(crate) fn open_gate(&mut self) -> Result<(), Errno> {
+        self.gate.take().map_or(Ok(()), |mut gate| {
+            gate.write_all(&[1]).map_err(|error| errno_of(&error))
+        })
+    }
+
+    /// Why the command was not executed, once the child has ended. `None`: it was.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.report.get()
+    }
+
+    /// Ends the child before it executed anything.
+    pub(crate) fn abandon(self) {
+        abandon(self.pid);
+    }
+}
+
+/// A page that the launcher and its child share until the exec.
+struct Report(ptr::NonNull<Page>);
+
+#[repr(C)]
+struct Page {
+    /// 0, or the stage that failed.
+    stage: AtomicU32,
+    errno: AtomicI32,
+}
+
+// SAFETY: the page holds atomics only, and stays mapped until the one owner is dropped.
+unsafe impl Send for Report {}
+// SAFETY: as above.
+unsafe impl Sync for Report {}
+
+impl Report {
+    fn new() -> Result<Self, Errno> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh anonymous mapping, zeroed by the kernel, which is a valid Page.
+        let page = unsafe { libc::mmap(ptr::null_mut(), size_of::<Page>(), access, flags, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        ptr::NonNull::new(page.cast())
+            .map(Self)
+            .ok_or(Errno::ENOMEM)
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: mapped, aligned and initialised since `new`, and unmapped only by drop.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Async-signal-safe.
+    fn set(&self, failure: Failure) {
+        self.page()
+            .errno
+            .store(failure.errno as i32, Ordering::Relaxed);
+        self.page()
+            .stage
+            .store(failure.stage as u32, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<Failure> {
+        let number = self.page().stage.load(Ordering::Acquire);
+        let stage = Stage::ALL
+            .into_iter()
+            .find(|&stage| stage as u32 == number)?;
+        let errno = Errno::from_raw(self.page().errno.load(Ordering::Relaxed));
+        Some(Failure { stage, errno })
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        // SAFETY: unmaps what `new` mapped; the borrow of `page` has ended.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<Page>()) };
+    }
+}

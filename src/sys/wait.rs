@@ -1,0 +1,159 @@
+//! `wait4(2)` with a status that can be trusted.
+//!
+//! Our own decoding, because nix cannot represent real-time signals: its `waitpid` answers `EINVAL` for a
+//! tracee stopped by one, and the stop is consumed.
+
+use super::ptrace::Stopped;
+use super::signal::Signal;
+use super::{Errno, check_int};
+
+/// A process or thread id.
+pub(crate) type Tid = libc::pid_t;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status, 0 to 255.
+    Exited(u8),
+    /// A signal killed it.
+    Killed(Signal),
+}
+
+/// What `wait4` tells about one process or thread.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// It ended, and its id is free again.
+    Ended(End),
+    /// It is in a ptrace-stop or, without ptrace, stopped by job control.
+    Stopped(RawStop),
+}
+
+/// A stop as the status word shows it.
+#[derive(Debug)]
+pub(crate) struct RawStop {
+    /// The token that allows ptrace requests.
+    pub(crate) tracee: Stopped,
+    /// `WSTOPSIG`: the signal, with bit 7 set for syscall-stops (`PTRACE_O_TRACESYSGOOD`).
+    pub(crate) signal: i32,
+    /// The `PTRACE_EVENT_*` of an event-stop; 0 for the other kinds.
+    pub(crate) event: i32,
+}
+
+/// Which changes to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// Sleep until there is one.
+    Yes,
+    /// Only what is there already.
+    No,
+}
+
+/// The next change of `who` (-1: of any child or tracee), threads included. `Ok(None)`: nothing yet.
+///
+/// Stops are those of tracees and, with [`job_stops`], those of children.
+///
+/// # Errors
+/// `ECHILD` when there is nobody left to wait for.
+pub(crate) fn next(who: Tid, block: Block) -> Result<Option<(Tid, Change)>, Errno> {
+    wait(who, if block == Block::No { libc::WNOHANG } else { 0 })
+}
+
+/// Like [`next`] of any child without blocking, and tells when job control stopped one.
+pub(crate) fn job_stops() -> Result<Option<(Tid, Change)>, Errno> {
+    wait(-1, libc::WNOHANG | libc::WUNTRACED)
+}
+
+fn wait(who: Tid, flags: libc::c_int) -> Result<Option<(Tid, Change)>, Errno> {
+    let flags = flags | libc::__WALL;
+    loop {
+        let mut status = 0;
+        // SAFETY: status is a local of the right type; a null rusage is allowed.
+        let result = unsafe { libc::wait4(who, &raw mut status, flags, std::ptr::null_mut()) };
+        match check_int(result) {
+            Ok(0) => return Ok(None),
+            Ok(tid) => {
+                if let Some(change) = decode(tid, status) {
+                    return Ok(Some((tid, change)));
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A status word, as `wait(2)`'s macros read it. `None` for what we do not ask for (`WIFCONTINUED`).
+fn decode(tid: Tid, status: libc::c_int) -> Option<Change> {
+    if libc::WIFEXITED(status) {
+        // The macro gives 0 to 255.
+        let code = u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX);
+        Some(Change::Ended(End::Exited(code)))
+    } else if libc::WIFSIGNALED(status) {
+        Some(Change::Ended(End::Killed(Signal::from_raw(
+            libc::WTERMSIG(status),
+        ))))
+    } else if libc::WIFSTOPPED(status) {
+        let tracee = Stopped::after_wait(tid);
+        Some(Change::Stopped(RawStop {
+            tracee,
+            signal: libc::WSTOPSIG(status),
+            event: status >> 16,
+        }))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn end_of(script: &str) -> End {
+        #[expect(clippy::zombie_processes, reason = "reaped by what is tested")]
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let pid = Tid::try_from(child.id()).unwrap();
+        match next(pid, Block::Yes).unwrap() {
+            Some((tid, Change::Ended(end))) if tid == pid => end,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let cases = [
+            ("exit 0", End::Exited(0)),
+            ("exit 255", End::Exited(255)),
+            ("kill -TERM $$", End::Killed(Signal::TERM)),
+            ("kill -34 $$", End::Killed(Signal::from_raw(34))),
+            ("kill -64 $$", End::Killed(Signal::from_raw(64))),
+        ];
+        for (script, want) in cases {
+            assert_eq!(end_of(script), want, "{script}");
+        }
+    }
+
+    #[test]
+    fn stops_keep_realtime_signals_and_events() {
+        let cases = [
+            (0x227f, 34, 0),
+            (0x857f, 0x85, 0),
+            (0x0080_137f, 19, 128),
+            (0x0004_057f, 5, 4),
+        ];
+        for (status, signal, event) in cases {
+            match decode(1, status) {
+                Some(Change::Stopped(stop)) => {
+                    assert_eq!((stop.signal, stop.event), (signal, event), "{status:#x}");
+                }
+                other => panic!("{status:#x}: {other:?}"),
+            }
+        }
+        assert!(decode(1, 0xffff).is_none(), "continued");
+    }
+
+    #[test]
+    fn nobody_left_is_echild() {
+        assert_eq!(next(Tid::MAX, Block::No).unwrap_err(), Errno::ECHILD);
+    }
+}
