@@ -205,10 +205,12 @@ impl Run<'_> {
         let run = self.env.runs.fetch_add(1, Ordering::Relaxed);
         let stdout = self.env.path(&format!(".stdout.{run}"));
         let stderr = self.env.path(&format!(".stderr.{run}"));
-        // setsid(1) gives the program its own session: no terminal, a process group that can be killed. It
-        // executes the program in place, so that the process we started is the program.
+        // setsid(1) gives the program its own session: no terminal, a process group that can be killed. env(1)
+        // undoes what a shell does to background jobs (SIGINT and SIGQUIT ignored). Both execute in place, so
+        // that the process we started is the program.
         let mut command = Command::new("/usr/bin/setsid");
         command
+            .args(["/usr/bin/env", "--default-signal"])
             .args(&self.argv)
             .env_clear()
             .env("PATH", PATH)
