@@ -1,0 +1,459 @@
+//! What the learner writes, when, and what it does not lose.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, skip, try_fixture};
+use crate::profile::Profile;
+
+/// Runs one scene under the learner; it must print and end as it does natively.
+fn scene(env: &Env, tracee: &str, name: &str) -> Profile {
+    let native = env.run(&[tracee, name]).output();
+    let profile = env.text(&format!("{name}.json"));
+    let out = env
+        .ours(&["--learn", "--force", "-o", &profile, "--", tracee, name])
+        .limit(30)
+        .output();
+    assert!(
+        out.status == native.status && out.stdout == native.stdout,
+        "natively:\n{native}\n\nbut:\n{out}"
+    );
+    Profile::read(&env.path(&format!("{name}.json")))
+}
+
+#[test]
+fn nothing_is_lost_of_programs_that_are_hard_on_a_tracer() {
+    let env = Env::new();
+    let mut builds = vec![Build::Dynamic, Build::Static];
+    if try_fixture("tracee", Build::I386).is_some() {
+        builds.push(Build::I386);
+    }
+    for build in builds {
+        let tracee = fixture("tracee", build);
+        scene(&env, &tracee, "nothing").lacks(&["times"]);
+        for name in [
+            "vfork",
+            "threads",
+            "exec_thread",
+            "stopped",
+            "traps",
+            "realtime",
+            "untraced",
+            "killed",
+            "storm",
+            "undumpable",
+        ] {
+            scene(&env, &tracee, name).has(&["times"]);
+        }
+        let restart = scene(&env, &tracee, "restart");
+        assert!(restart.names().contains("restart_syscall"));
+    }
+}
+
+#[test]
+fn what_was_learned_of_them_is_enough_for_them() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Dynamic);
+    for name in [
+        "vfork",
+        "threads",
+        "exec_thread",
+        "stopped",
+        "traps",
+        "realtime",
+        "untraced",
+        "killed",
+        "storm",
+        "restart",
+    ] {
+        scene(&env, &tracee, name);
+        let native = env.run(&[&tracee, name]).output();
+        let profile = env.text(&format!("{name}.json"));
+        let out = env
+            .ours(&["--enforce", &profile, "--kill", "--", &tracee, name])
+            .output();
+        assert!(
+            out.status == native.status && out.stdout == native.stdout,
+            "natively:\n{native}\n\nbut:\n{out}"
+        );
+    }
+}
+
+#[test]
+fn a_daemon_that_outlives_the_command_is_learned_to_its_end() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let (profile, done) = (env.text("p.json"), env.text("done"));
+    env.ours(&["--learn", "-o", &profile, "--", &tracee, "daemon", &done])
+        .limit(20)
+        .output()
+        .ends_with(5);
+    assert_eq!(
+        env.read("done"),
+        "done\n",
+        "learning ends when the last descendant has ended"
+    );
+    Profile::read(&env.path("p.json")).has(&["times", "setsid", "nanosleep"]);
+}
+
+#[test]
+fn a_program_that_stops_itself_at_once_stays_stopped_until_continued() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.text("p.json");
+    let line = format!("{tracee} early_sigstop & sleep 0.4; echo woken; kill -CONT $!; wait $!");
+    let out = env
+        .ours(&["--learn", "-o", &profile, "--", "bash", "-c", &line])
+        .limit(20)
+        .output();
+    out.succeeds();
+    assert_eq!(out.stdout, "woken\nwent on 1\n", "{out}");
+    Profile::read(&env.path("p.json")).has(&["times"]);
+}
+
+#[test]
+fn a_tracee_stopped_from_outside_stops_and_goes_on() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.text("p.json");
+    let mut run = env
+        .ours(&["--learn", "-o", &profile, "--", &tracee, "forever"])
+        .limit(20)
+        .start();
+    let pid = pid_of_tracee(&mut run);
+    env.run(&["kill", "-STOP", &pid]).output().succeeds();
+    let cpu = || {
+        // Voluntary switches stand still while it is stopped.
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status
+            .lines()
+            .find(|l| l.starts_with("voluntary"))
+            .unwrap()
+            .to_owned()
+    };
+    std::thread::sleep(Duration::from_millis(150));
+    let before = cpu();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(before, cpu(), "it runs although it was stopped");
+    env.run(&["kill", "-CONT", &pid]).output().succeeds();
+    run.until("it goes on", |_| cpu() != before);
+    env.run(&["kill", "-TERM", &pid]).output().succeeds();
+    run.wait().ends_with(128 + 15);
+}
+
+fn pid_of_tracee(run: &mut Running) -> String {
+    run.until("the command", |r| {
+        r.stdout().contains("pid ") && r.stdout().ends_with('\n')
+    });
+    run.stdout().trim().trim_start_matches("pid ").to_owned()
+}
+
+#[test]
+fn calls_are_booked_under_the_abi_that_made_them() {
+    let env = Env::new();
+    let call = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    // 20 is getpid on i386 and writev on x86_64; 39 is getpid on x86_64 and mkdir on i386.
+    env.ours(&["--learn", "-o", &profile, "--", &call, "x86:20"])
+        .output()
+        .succeeds()
+        .says("x86:20: ok\n");
+    let learned = Profile::read(&env.path("p.json"));
+    learned.has(&["getpid"]).lacks(&["writev", "mkdir"]);
+    assert!(
+        learned.architectures().contains("SCMP_ARCH_X86"),
+        "{:?}",
+        learned.architectures()
+    );
+    env.ours(&["--enforce", &profile, "--", &call, "x86:20"])
+        .output()
+        .succeeds()
+        .says("x86:20: ok\n");
+
+    let x32 = env.text("x32.json");
+    env.ours(&["--learn", "-o", &x32, "--", &call, "x32:102"])
+        .output()
+        .succeeds()
+        .says("x32:102: error 38\n");
+    let learned = Profile::read(&env.path("x32.json"));
+    let text = learned.json.to_string();
+    assert!(text.contains("X32"), "the x32 bit was dropped: {text}");
+    // Whatever the profile says of x32, the 64-bit call of that number is not in it.
+    env.ours(&["--enforce", &x32, "--", &call, "104"])
+        .output()
+        .says("104: error 1\n");
+}
+
+#[test]
+fn a_number_without_a_name_is_kept() {
+    let env = Env::new();
+    let call = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    env.ours(&["--learn", "-o", &profile, "--", &call, "9999"])
+        .output()
+        .succeeds()
+        .says("9999: error 38\n");
+    Profile::read(&env.path("p.json")).has(&["syscall_9999"]);
+    env.ours(&["--enforce", &profile, "--kill", "--", &call, "9999"])
+        .output()
+        .succeeds()
+        .says("9999: error 38\n");
+    env.ours(&["--enforce", &profile, "--kill", "--", &call, "9998"])
+        .output()
+        .ends_with(159);
+}
+
+#[test]
+fn the_profile_is_canonical_and_says_what_it_is() {
+    let env = Env::new();
+    let call = fixture("call", Build::Static);
+    let (one, two) = (env.text("one.json"), env.text("two.json"));
+    let learned = env.learn(&one, &[&call, "39", "102", "104"]);
+    env.learn(&two, &[&call, "104", "102", "39", "39"]);
+    assert_eq!(
+        env.read("one.json"),
+        env.read("two.json"),
+        "the same set gives the same file"
+    );
+    assert!(env.read("one.json").ends_with("}\n"));
+    assert_eq!(learned.json["defaultAction"], Value::from("SCMP_ACT_ERRNO"));
+    assert_eq!(learned.architectures(), ["SCMP_ARCH_X86_64"].into());
+    for rule in learned.json["syscalls"].as_array().unwrap() {
+        assert_eq!(rule["action"], Value::from("SCMP_ACT_ALLOW"));
+        let names: Vec<_> = rule["names"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n.as_str().unwrap())
+            .collect();
+        assert!(names.is_sorted(), "{names:?}");
+    }
+    assert!(learned.observed().is_disjoint(&learned.added()));
+}
+
+#[test]
+fn an_existing_profile_is_only_touched_when_asked_to() {
+    let env = Env::new();
+    let call = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    let learn = |flags: &[&str], nr: &str| {
+        env.ours(&[&["--learn", "-o", &profile], flags, &["--", &call, nr]].concat())
+            .output()
+    };
+    learn(&[], "102").succeeds();
+    let before = env.read("p.json");
+    let refused = learn(&[], "104");
+    refused
+        .fails_cleanly(125)
+        .complains(&profile)
+        .complains("--update")
+        .complains("--force");
+    assert_eq!(env.read("p.json"), before);
+
+    learn(&["--update"], "104").succeeds();
+    Profile::read(&env.path("p.json")).has(&["getuid", "getgid"]);
+    learn(&["--force"], "107").succeeds();
+    Profile::read(&env.path("p.json"))
+        .has(&["geteuid"])
+        .lacks(&["getuid", "getgid"]);
+
+    // --update without a file starts one.
+    fs::remove_file(&profile).unwrap();
+    learn(&["--update"], "102").succeeds();
+    Profile::read(&env.path("p.json")).has(&["getuid"]);
+}
+
+#[test]
+fn update_changes_nothing_when_nothing_is_new() {
+    let env = Env::new();
+    let call = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    env.learn(&profile, &[&call, "39", "x86:20", "9999"]);
+    let before = env.read("p.json");
+    env.ours(&["--learn", "--update", "-o", &profile, "--", &call, "39"])
+        .output()
+        .succeeds();
+    assert_eq!(env.read("p.json"), before);
+}
+
+#[test]
+fn bases_are_kept_and_added_to() {
+    let env = Env::new();
+    let call = fixture("call", Build::Static);
+    let (a, b, c) = (env.text("a.json"), env.text("b.json"), env.text("c.json"));
+    env.learn(&a, &[&call, "102"]);
+    env.learn(&b, &[&call, "104", "x86:20"]);
+    env.ours(&[
+        "--learn", "--base", &a, "--base", &b, "-o", &c, "--", &call, "107",
+    ])
+    .output()
+    .succeeds();
+    let learned = Profile::read(&env.path("c.json"));
+    learned
+        .has(&["getuid", "getgid", "geteuid"])
+        .lacks(&["getegid"]);
+    assert!(learned.architectures().contains("SCMP_ARCH_X86"));
+    env.ours(&["--enforce", &c, "--", &call, "102", "104", "107", "108"])
+        .output()
+        .succeeds()
+        .says("102: ok\n104: ok\n107: ok\n108: error 1\n");
+    // The bases themselves stay as they are.
+    Profile::read(&env.path("a.json")).lacks(&["geteuid"]);
+}
+
+#[test]
+fn a_killed_learner_leaves_a_checkpoint_and_no_command() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.text("p.json");
+    let mut run = env
+        .ours(&["--learn", "-o", &profile, "--", &tracee, "forever"])
+        .limit(30)
+        .start();
+    let pid = pid_of_tracee(&mut run);
+    let start = Instant::now();
+    let file = env.path("p.json");
+    // A checkpoint may come before the call: wait for one that has it.
+    run.until("a checkpoint", |_| {
+        file.exists() && Profile::read(&file).observed().contains("times")
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "after {:?}",
+        start.elapsed()
+    );
+    run.signal(9);
+    assert_eq!(run.wait().code(), 128 + 9);
+    Profile::read(&file)
+        .has(&["times", "write"])
+        .lacks(&["mkdir"]);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while crate::harness::stat(pid.parse().unwrap()).is_some_and(|s| s[0] != "Z") {
+        assert!(
+            Instant::now() < deadline,
+            "the command outlived its learner"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_first_sigterm_is_the_commands_the_second_one_ends_learning() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.text("p.json");
+    let mut run = env
+        .ours(&["--learn", "-o", &profile, "--", &tracee, "forever"])
+        .limit(20)
+        .start();
+    pid_of_tracee(&mut run);
+    run.signal(15);
+    run.wait().ends_with(128 + 15);
+    Profile::read(&env.path("p.json")).has(&["times"]);
+
+    let mut run = env
+        .ours(&["--learn", "--force", "-o", &profile, "--", &tracee, "deaf"])
+        .limit(20)
+        .start();
+    let pid = pid_of_tracee(&mut run);
+    run.signal(15);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!run.is_over(), "the command ignores it");
+    run.signal(15);
+    let out = run.wait();
+    assert!(out.code() != 0, "{out}");
+    Profile::read(&env.path("p.json")).has(&["times", "rt_sigaction"]);
+    assert!(
+        crate::harness::stat(pid.parse().unwrap()).is_none_or(|s| s[0] == "Z"),
+        "the command outlived its learner"
+    );
+}
+
+#[test]
+fn a_failed_start_writes_nothing() {
+    let env = Env::new();
+    let profile = env.text("p.json");
+    let plain = env.write("plain", "no program\n");
+    let script = env.write("script", "no program either\n");
+    env.run(&["chmod", "755", &script]).output().succeeds();
+    let missing = env.text("missing");
+    let dir = env.mkdir("dir");
+    for (command, code) in [(&missing, 127), (&plain, 126), (&script, 126), (&dir, 126)] {
+        env.ours(&["--learn", "-o", &profile, "--", command])
+            .output()
+            .fails_cleanly(code)
+            .complains(command);
+        assert!(!env.path("p.json").exists(), "{command}");
+    }
+    // An old profile survives, with --force and --update too.
+    env.write(
+        "p.json",
+        "{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": []}\n",
+    );
+    let before = env.read("p.json");
+    for flag in ["--force", "--update"] {
+        env.ours(&["--learn", flag, "-o", &profile, "--", &missing])
+            .output()
+            .fails_cleanly(127);
+        env.ours(&["--learn", flag, "-o", &profile, "--", &script])
+            .output()
+            .fails_cleanly(126);
+        assert_eq!(env.read("p.json"), before);
+    }
+    // And no scratch files stay.
+    let left: Vec<String> = fs::read_dir(env.path(""))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.contains("p.json") && n != "p.json")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_read_only_program_can_be_learned_where_it_cannot_be_read() {
+    let env = Env::new();
+    let call = env.copy_program(&fixture("call", Build::Static), "call");
+    env.run(&["chmod", "711", &call]).output().succeeds();
+    let ours = env.copy_program(SECCOMP_RUN, "ours");
+    let dir = env.mkdir("user");
+    let profile = format!("{dir}/p.json");
+    if !crate::harness::is_root() {
+        skip!("not root");
+    }
+    let user = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+    ];
+    env.run(
+        &[
+            &user[..],
+            &[&ours, "--learn", "-o", &profile, "--", &call, "102"],
+        ]
+        .concat(),
+    )
+    .output()
+    .succeeds()
+    .says("102: ok");
+    Profile::read(&env.path("user/p.json")).has(&["getuid"]);
+}
+
+#[test]
+fn learning_says_what_it_did_on_stderr_only() {
+    let env = Env::new();
+    let profile = env.text("p.json");
+    let out = env
+        .ours(&["--learn", "-o", &profile, "--", "echo", "mine"])
+        .output();
+    out.succeeds().complains(&profile);
+    assert_eq!(out.stdout, "mine\n");
+    assert!(
+        out.stderr.lines().all(|l| l.starts_with("seccomp-run: ")),
+        "{out}"
+    );
+}

@@ -1,0 +1,31 @@
+//! Black-box tests: each runs the built `seccomp-run`, as a user would.
+//!
+//! One binary, one file per theme; `harness.rs` gives each test a directory of its own and each program a
+//! time limit. Programs under test are those of the machine (python3, nginx, git ...) and the C programs of
+//! `tests/fixtures`, compiled once. See `tests/run.sh` for what has to be installed.
+
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::similar_names,
+    clippy::tests_outside_test_module,
+    reason = "clippy relaxes most of these inside #[test] functions only, and this crate is nothing but tests"
+)]
+
+mod bad_input;
+mod cli;
+mod enforce;
+mod exactness;
+mod exit_status;
+mod fails_closed;
+mod harness;
+mod layers;
+mod learn;
+mod pid1;
+mod profile;
+mod roundtrip;
+mod signals;
+mod transparency;

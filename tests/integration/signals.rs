@@ -1,0 +1,125 @@
+//! What is sent to the launcher reaches the command, once.
+
+use crate::harness::{Build, Env, Running, fixture, kill_stray};
+use crate::profile::{Profile, all_but};
+
+/// All that can be forwarded: not KILL and STOP, not CHLD (the launcher's own), not the faults, not 32 and
+/// 33 (the C library's); 64 comes last, it ends the fixture.
+fn forwarded() -> impl Iterator<Item = i32> {
+    (1..=64).filter(|s| ![4, 5, 7, 8, 9, 11, 17, 19, 31, 32, 33].contains(s))
+}
+
+fn all_arrive_once(mut run: Running, signals: impl Iterator<Item = i32>) {
+    run.until("the fixture", |r| r.stdout().contains("ready\n"));
+    let mut wanted = String::from("ready\n");
+    for signal in signals {
+        run.signal(signal);
+        let line = format!("got {signal}\n");
+        run.until(&format!("signal {signal}"), |r| {
+            r.stdout().ends_with(&line) || r.stdout().contains(&line)
+        });
+        wanted.push_str(&line);
+    }
+    let out = run.wait();
+    out.ends_with(7);
+    assert_eq!(out.stdout, wanted, "each once, in this order\n{out}");
+}
+
+#[test]
+fn every_signal_reaches_an_enforced_command_once() {
+    let env = Env::new();
+    let signals = fixture("signals", Build::Static);
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    all_arrive_once(
+        env.ours(&["--enforce", &profile, "--", &signals]).start(),
+        forwarded(),
+    );
+}
+
+#[test]
+fn every_signal_reaches_a_learning_command_once() {
+    let env = Env::new();
+    let signals = fixture("signals", Build::Static);
+    let profile = env.text("p.json");
+    all_arrive_once(
+        env.ours(&["--learn", "-o", &profile, "--", &signals])
+            .start(),
+        forwarded(),
+    );
+    Profile::read(&env.path("p.json")).has(&["pause", "write", "rt_sigreturn", "rt_sigaction"]);
+}
+
+#[test]
+fn a_signal_that_ends_the_command_ends_the_launcher_with_its_number() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    let learned = env.text("l.json");
+    let ways: [&[&str]; 2] = [
+        &["--enforce", &profile],
+        &["--learn", "--force", "-o", &learned],
+    ];
+    for way in ways {
+        for signal in [1, 2, 3, 10, 15, 34, 64] {
+            let args = [way, &["--", &tracee, "forever"]].concat();
+            let mut run = env.ours(&args).limit(20).start();
+            run.until("the command", |r| r.stdout().contains("pid"));
+            run.signal(signal);
+            run.wait().ends_with(128 + signal);
+        }
+    }
+}
+
+#[test]
+fn the_command_lives_on_when_the_launcher_is_killed() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    let line = format!("setsid {tracee} forever");
+    let mut run = env
+        .ours(&[
+            "--enforce",
+            &profile,
+            "--",
+            "sh",
+            "-c",
+            &format!("exec {line}"),
+        ])
+        .start();
+    run.until("the command", |r| r.stdout().contains("pid"));
+    let pid: i32 = run
+        .stdout()
+        .trim()
+        .trim_start_matches("pid ")
+        .parse()
+        .unwrap();
+    run.signal(9);
+    assert_eq!(run.wait().code(), 128 + 9);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    kill_stray(pid);
+    let status = status.unwrap();
+    assert!(
+        status.contains("Seccomp:\t2"),
+        "alive and filtered\n{status}"
+    );
+    assert!(!status.contains("State:\tZ"), "alive\n{status}");
+}
+
+#[test]
+fn a_stopped_launcher_goes_on_with_its_command() {
+    let env = Env::new();
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    let learned = env.text("l.json");
+    let ways: [&[&str]; 2] = [&["--enforce", &profile], &["--learn", "-o", &learned]];
+    for way in ways {
+        let args = [way, &["--", "sh", "-c", "echo on; sleep 0.3; exit 6"]].concat();
+        let mut run = env.ours(&args).limit(20).start();
+        run.until("the command", |r| r.stdout().contains("on"));
+        run.signal(19);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert!(!run.is_over(), "{way:?}: a stopped launcher cannot end");
+        run.signal(18);
+        run.wait().ends_with(6);
+    }
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs what the tests need (as root, where something is missing), then checks and tests everything.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cleanup=()
+trap 'rm -f "${cleanup[@]}"' EXIT
+
+# A program that must be there, and the Debian package that brings it.
+needed=(
+	gcc:gcc gcc:libc6-dev strace:strace nginx:nginx-light redis-server:redis-server redis-benchmark:redis-tools wrk:wrk
+	curl:curl git:git python3:python3 busybox:busybox-static setpriv:util-linux ps:procps
+)
+export PATH="$PATH:/usr/sbin:/sbin"
+missing=()
+for pair in "${needed[@]}"; do
+	command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+done
+# The 32-bit C library, where the architecture has one.
+if [ "$(uname -m)" = x86_64 ] && command -v gcc >/dev/null; then
+	echo 'int main(void) { return 0; }' | gcc -m32 -static -x c -o /dev/null - 2>/dev/null || missing+=(gcc-multilib)
+elif [ "$(uname -m)" = x86_64 ]; then
+	missing+=(gcc-multilib)
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		export DEBIAN_FRONTEND=noninteractive
+		# The installation must not start the servers.
+		if [ ! -e /usr/sbin/policy-rc.d ]; then
+			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+			chmod 755 /usr/sbin/policy-rc.d
+			cleanup+=(/usr/sbin/policy-rc.d)
+		fi
+		apt-get update -qq
+		apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	else
+		echo "tests/run.sh: not installed, their tests are skipped: ${missing[*]}" >&2
+	fi
+fi
+
+step() {
+	printf '\n== %s\n' "$*" >&2
+	"$@"
+}
+
+skips=$(mktemp)
+cleanup+=("$skips")
+export SECCOMP_RUN_SKIP_LOG=$skips
+
+step cargo fmt --check
+step cargo clippy --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --no-deps --document-private-items
+step cargo build --release
+step cargo test --release
+if [ -s "$skips" ]; then
+	printf '\nskipped:\n' >&2
+	sort -u "$skips" >&2
+fi
