@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use crate::command::CommandError;
 use crate::enforce::EnforceError;
 use crate::exit::Exit;
+use crate::filter::CompileError;
 use crate::launch::LaunchError;
 use crate::learn::LearnError;
 use crate::output::OutputError;
@@ -131,6 +132,12 @@ impl From<ReadError> for Error {
             }
             _ => shown,
         }
+    }
+}
+
+impl From<CompileError> for Error {
+    fn from(error: CompileError) -> Self {
+        Self::of(&error)
     }
 }
 
