@@ -24,7 +24,7 @@
 //! | floor | modules | what |
 //! |---|---|---|
 //! | 0 | `action`, `arch`, `bpf` | vocabulary, pure |
-//! | 0 | `sys` | the kernel's calls: the only `unsafe` |
+//! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 3 | `profile`, `filter`, `trace`, `launch`, `supervise` | the parts |

@@ -135,6 +135,7 @@ impl Table {
     fn build(arch: Arch) -> Self {
         let mut by_nr: Vec<(u32, &'static str)> = rows(arch);
         by_nr.sort_unstable();
+        by_nr.dedup();
         let mut by_name: Vec<_> = by_nr.iter().map(|&(nr, name)| (name, nr)).collect();
         by_name.sort_unstable();
         Self { by_nr, by_name }
@@ -145,7 +146,9 @@ impl Table {
 fn rows(arch: Arch) -> Vec<(u32, &'static str)> {
     macro_rules! table {
         ($module:ident) => {
+            // The crate's iterator (0.8.1) stops before the last.
             syscalls::$module::Sysno::iter()
+                .chain([syscalls::$module::Sysno::last()])
                 .map(|s| (s.id().cast_unsigned(), s.name()))
                 .collect()
         };
@@ -248,6 +251,7 @@ mod tests {
         let cases = [
             (Arch::X86_64, "read", Some(0)),
             (Arch::X86_64, "exit_group", Some(231)),
+            (Arch::X86_64, "file_setattr", Some(469)),
             (Arch::X86, "getpid", Some(20)),
             (Arch::X86_64, "writev", Some(20)),
             (Arch::X32, "read", Some(X32_BIT)),

@@ -208,12 +208,11 @@ impl Layout {
 
     /// Goes to a position: by a copy of what it returns, if it does, else by a long jump.
     fn jump(&mut self, at: usize, returned: Option<u32>) {
-        match returned {
-            Some(k) => self.push(code::RET_K, 0, 0, k),
-            None => {
-                let distance = u32::try_from(self.reversed.len() - at).unwrap_or(u32::MAX);
-                self.push(code::JA, 0, 0, distance);
-            }
+        if let Some(k) = returned {
+            self.push(code::RET_K, 0, 0, k);
+        } else {
+            let distance = u32::try_from(self.reversed.len() - at).unwrap_or(u32::MAX);
+            self.push(code::JA, 0, 0, distance);
         }
     }
 

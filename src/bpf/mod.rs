@@ -86,15 +86,16 @@ impl SeccompData {
 
     /// The words that a program loads on a machine of this byte order.
     pub fn words(&self, big_endian: bool) -> Words {
-        let [a, b, c, d, e, f] = self.args;
-        let mut words = [self.nr, self.arch, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let wide = [self.ip, a, b, c, d, e, f];
+        let mut words = [0; 16];
+        let wide = std::iter::once(self.ip).chain(self.args);
         for (pair, value) in words.chunks_exact_mut(2).skip(1).zip(wide) {
             if let [first, second] = pair {
                 let (low, high) = (low(value), high(value));
                 (*first, *second) = if big_endian { (high, low) } else { (low, high) };
             }
         }
+        let [nr, arch, ..] = &mut words;
+        (*nr, *arch) = (self.nr, self.arch);
         words
     }
 }

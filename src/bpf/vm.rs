@@ -388,133 +388,56 @@ mod tests {
     const RET: Insn = insn(code::RET_K, 0, 0, 5);
     const RET_A: Insn = insn(code::RET_A, 0, 0, 0);
 
+    /// Instructions that the kernel refuses wherever they stand.
+    const REFUSED: &[(&str, Insn, Fault)] = &[
+        ("byte", insn(0x30, 0, 0, 0), Fault::Opcode(0x30)),
+        ("indirect", insn(0x40, 0, 0, 0), Fault::Opcode(0x40)),
+        ("header length", insn(0xb1, 0, 0, 0), Fault::Opcode(0xb1)),
+        ("modulo", insn(0x94, 0, 0, 3), Fault::Opcode(0x94)),
+        ("negation of X", insn(0x8c, 0, 0, 0), Fault::Opcode(0x8c)),
+        ("jump by X", insn(0x0d, 0, 0, 0), Fault::Opcode(0x0d)),
+        ("return of X", insn(0x0e, 0, 0, 0), Fault::Opcode(0x0e)),
+        ("unaligned", insn(code::LD_ABS, 0, 0, 2), Fault::Load(2)),
+        ("too far", insn(code::LD_ABS, 0, 0, 64), Fault::Load(64)),
+        (
+            "ancillary",
+            insn(code::LD_ABS, 0, 0, 0xffff_f000),
+            Fault::Load(0xffff_f000),
+        ),
+        ("jump", insn(code::JA, 0, 0, 1), Fault::Jump),
+        ("loop", insn(code::JA, 0, 0, u32::MAX), Fault::Jump),
+        ("yes", insn(code::JEQ_K, 1, 0, 0), Fault::Jump),
+        ("no", insn(code::JSET_K | code::X, 0, 1, 0), Fault::Jump),
+        ("division", insn(code::DIV_K, 0, 0, 0), Fault::Division),
+        ("shift", insn(code::RSH_K, 0, 0, 32), Fault::Shift(32)),
+        ("store", insn(code::ST, 0, 0, 16), Fault::Scratch(16)),
+        ("recall", insn(code::LD_MEM, 0, 0, 3), Fault::Unwritten(3)),
+    ];
+
     #[test]
     fn refuses_what_the_kernel_refuses() {
-        let cases: &[(&str, &[Insn], usize, Fault)] = &[
-            (
-                "no return",
-                &[insn(code::LD_ABS, 0, 0, 0)],
-                0,
-                Fault::NoReturn,
-            ),
-            (
-                "byte load",
-                &[insn(0x30, 0, 0, 0), RET],
-                0,
-                Fault::Opcode(0x30),
-            ),
-            (
-                "indirect load",
-                &[insn(0x40, 0, 0, 0), RET],
-                0,
-                Fault::Opcode(0x40),
-            ),
-            (
-                "ip header length",
-                &[insn(0xb1, 0, 0, 0), RET],
-                0,
-                Fault::Opcode(0xb1),
-            ),
-            (
-                "modulo",
-                &[insn(0x94, 0, 0, 3), RET],
-                0,
-                Fault::Opcode(0x94),
-            ),
-            (
-                "negation of X",
-                &[insn(0x8c, 0, 0, 0), RET],
-                0,
-                Fault::Opcode(0x8c),
-            ),
-            (
-                "jump by X",
-                &[insn(0x0d, 0, 0, 0), RET],
-                0,
-                Fault::Opcode(0x0d),
-            ),
-            (
-                "return of X",
-                &[RET, insn(0x0e, 0, 0, 0)],
-                1,
-                Fault::Opcode(0x0e),
-            ),
-            (
-                "unaligned",
-                &[insn(code::LD_ABS, 0, 0, 2), RET],
-                0,
-                Fault::Load(2),
-            ),
-            (
-                "behind the data",
-                &[insn(code::LD_ABS, 0, 0, 64), RET],
-                0,
-                Fault::Load(64),
-            ),
-            ("far jump", &[insn(code::JA, 0, 0, 1), RET], 0, Fault::Jump),
-            (
-                "wrapping jump",
-                &[RET, insn(code::JA, 0, 0, u32::MAX), RET],
-                1,
-                Fault::Jump,
-            ),
-            (
-                "far yes",
-                &[insn(code::JEQ_K, 1, 0, 0), RET],
-                0,
-                Fault::Jump,
-            ),
-            (
-                "far no",
-                &[insn(code::JSET_K | code::X, 0, 1, 0), RET],
-                0,
-                Fault::Jump,
-            ),
-            (
-                "division",
-                &[insn(code::DIV_K, 0, 0, 0), RET],
-                0,
-                Fault::Division,
-            ),
-            (
-                "shift",
-                &[insn(code::RSH_K, 0, 0, 32), RET],
-                0,
-                Fault::Shift(32),
-            ),
-            (
-                "scratch index",
-                &[insn(code::ST, 0, 0, 16), RET],
-                0,
-                Fault::Scratch(16),
-            ),
-            (
-                "unwritten",
-                &[insn(code::LD_MEM, 0, 0, 3), RET],
-                0,
-                Fault::Unwritten(3),
-            ),
-            (
-                "written on one way only",
-                &[
-                    insn(code::JEQ_K, 0, 1, 0),
-                    insn(code::ST, 0, 0, 3),
-                    insn(code::LDX_MEM, 0, 0, 3),
-                    RET,
-                ],
-                2,
-                Fault::Unwritten(3),
-            ),
-        ];
-        for &(name, program, pc, fault) in cases {
-            assert_eq!(
-                Vm::new(program).err(),
-                Some(Invalid::At { pc, fault }),
-                "{name}"
-            );
+        for &(name, bad, fault) in REFUSED {
+            let refused = Vm::new(&[RET, bad, RET]).err();
+            assert_eq!(refused, Some(Invalid::At { pc: 1, fault }), "{name}");
         }
+        let load = insn(code::LD_ABS, 0, 0, 0);
+        let (pc, fault) = (0, Fault::NoReturn);
+        assert_eq!(Vm::new(&[load]).err(), Some(Invalid::At { pc, fault }));
         assert_eq!(Vm::new(&[]).err(), Some(LengthError(0).into()));
-        assert_eq!(Vm::new(&[RET; 4097]).err(), Some(LengthError(4097).into()));
+        let long = vec![RET; 4097];
+        assert_eq!(Vm::new(&long).err(), Some(LengthError(4097).into()));
+    }
+
+    #[test]
+    fn scratch_memory_must_be_written_on_every_way() {
+        let (store, recall) = (insn(code::ST, 0, 0, 3), insn(code::LDX_MEM, 0, 0, 3));
+        let program = |branch| Vm::new(&[branch, store, recall, RET]).err();
+        let (pc, fault) = (2, Fault::Unwritten(3));
+        assert_eq!(program(insn(code::JEQ_K, 0, 0, 0)), None);
+        let around = insn(code::JEQ_K, 0, 1, 0);
+        assert_eq!(program(around), Some(Invalid::At { pc, fault }));
+        let over = insn(code::JA, 0, 0, 1);
+        assert_eq!(program(over), Some(Invalid::At { pc, fault }));
     }
 
     /// The answer to nr 6, arch 7, argument 0 = `0x9_0000_0008`.

@@ -114,19 +114,19 @@ pub(crate) struct Learning {
     /// Where the profile goes [default: profile.json]
     ///
     /// A file that exists is kept: say --update or --force.
-    #[arg(short, long, value_name = "FILE", requires = "learn")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "enforce")]
     pub(crate) output: Option<PathBuf>,
 
     /// Add to the output file what this run needs besides
-    #[arg(long, requires = "learn", conflicts_with = "force")]
+    #[arg(long, conflicts_with_all = ["enforce", "force"])]
     pub(crate) update: bool,
 
     /// Start from this profile: what it allows, the result allows too. May be repeated
-    #[arg(long, value_name = "FILE", requires = "learn")]
+    #[arg(long, value_name = "FILE", conflicts_with = "enforce")]
     pub(crate) base: Vec<PathBuf>,
 
     /// Replace the output file
-    #[arg(long, requires = "learn")]
+    #[arg(long, conflicts_with = "enforce")]
     pub(crate) force: bool,
 }
 
@@ -145,21 +145,20 @@ pub(crate) struct Enforcing {
         require_equals = true,
         default_missing_value = "EPERM",
         value_parser = errno,
-        requires = "enforce",
-        conflicts_with_all = ["log", "kill"]
+        conflicts_with_all = ["learn", "log", "kill"]
     )]
     pub(crate) errno: Option<u16>,
 
     /// Syscalls without a rule run, and the kernel logs them: enforces nothing
     ///
     /// The records go to the kernel's audit log, which keeps only few of many.
-    #[arg(long, requires = "enforce", conflicts_with = "kill")]
+    #[arg(long, conflicts_with_all = ["learn", "kill"])]
     pub(crate) log: bool,
 
     /// Syscalls without a rule kill the process (exit code 159)
     ///
     /// Only for a profile that has proved itself: a killed program cannot say what it missed.
-    #[arg(long, requires = "enforce")]
+    #[arg(long, conflicts_with = "learn")]
     pub(crate) kill: bool,
 
     /// Become COMMAND, instead of staying to look after it
@@ -167,11 +166,11 @@ pub(crate) struct Enforcing {
     /// For programs that are watched by pid (systemd's Type=notify), or where an init does the rest.
     /// Signals are then COMMAND's own affair. An exec that fails under the filter ends with 126 or 127
     /// and no message.
-    #[arg(long, requires = "enforce")]
+    #[arg(long, conflicts_with = "learn")]
     pub(crate) exec: bool,
 
     /// Drop this capability before COMMAND starts, or ALL of them. May be repeated
-    #[arg(long, value_name = "CAP|ALL", value_delimiter = ',', value_parser = capability, requires = "enforce")]
+    #[arg(long, value_name = "CAP|ALL", value_delimiter = ',', value_parser = capability, conflicts_with = "learn")]
     pub(crate) cap_drop: Vec<CapArg>,
 }
 

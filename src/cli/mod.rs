@@ -45,7 +45,14 @@ fn usage(error: &clap::Error) -> Exit {
         let _ = write!(std::io::stdout(), "{}", error.render().ansi());
         return Exit::SUCCESS;
     }
-    ui::say(error.render().to_string().trim_end());
+    let rendered = error.render().to_string();
+    let lines = rendered.lines().filter(|line| !line.trim().is_empty());
+    let lines = lines.map(|line| match line.trim_start().split_once(": ") {
+        Some(("tip", tip)) => format!("hint: {tip}"),
+        _ if line.starts_with("For more information") => "hint: for more information, try '--help'".into(),
+        _ => line.to_owned(),
+    });
+    ui::say(&lines.collect::<Vec<_>>().join("\n"));
     Exit::FAILURE
 }
 

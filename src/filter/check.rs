@@ -62,9 +62,10 @@ pub(super) fn compare(
     call: &Call,
 ) -> Result<(), Mismatch> {
     let opened = gate.is_some_and(|gate| gate.opens(call));
-    let want = match opened {
-        true => Action::Allow,
-        false => policy.evaluate(call),
+    let want = if opened {
+        Action::Allow
+    } else {
+        policy.evaluate(call)
     };
     let (want, got) = (want.to_ret(), run(vm, call));
     if want == got {

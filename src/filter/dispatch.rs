@@ -10,11 +10,14 @@ use super::leaf;
 use super::search::{self, Map, Run};
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::SeccompData;
-use crate::policy::{Abi, Policy};
+use crate::policy::{Abi, Policy, Rule};
 use crate::syscall::Sysno;
 
 const ARCH: Load = Load::word(SeccompData::ARCH);
 const NR: Load = Load::word(SeccompData::NR);
+
+/// The other bit that decides whose a number is: only -1 has both and is x86-64's.
+const SIGN_BIT: u32 = 0x8000_0000;
 
 /// A policy as a decision graph.
 pub(super) struct Decision {
@@ -66,7 +69,6 @@ fn sections(arch: Arch) -> Vec<Section> {
     if arch.audit() != Arch::X86_64.audit() {
         return vec![section(arch, 0, u32::MAX)];
     }
-    const SIGN_BIT: u32 = 0x8000_0000;
     vec![
         section(Arch::X86_64, 0, X32_BIT - 1),
         section(Arch::X32, X32_BIT, SIGN_BIT - 1),
@@ -118,23 +120,23 @@ impl Decider<'_> {
     fn section(&mut self, map: &mut Map, section: &Section, gate: Option<NodeId>) {
         let abi = self.policy.abi(section.arch);
         let range = section.first..=section.last;
-        let mut numbers: Vec<u32> = abi
-            .iter()
-            .flat_map(|abi| abi.syscalls.range(range.clone()).map(|(&nr, _)| nr))
-            .collect();
-        if gate.is_some() && section.arch == Arch::NATIVE {
-            numbers.extend(self.gated.iter().filter(|nr| range.contains(nr)));
-            numbers.sort_unstable();
-            numbers.dedup();
+        let own = abi.iter().flat_map(|abi| abi.syscalls.range(range.clone()));
+        let mut numbers: Vec<(u32, &[Rule])> = own.map(|(&nr, rules)| (nr, &rules[..])).collect();
+        let gate = gate.filter(|_| section.arch == Arch::NATIVE);
+        if gate.is_some() {
+            let gated = self.gated.iter().filter(|nr| range.contains(nr));
+            numbers.extend(gated.map(|&nr| (nr, &[][..])));
+            numbers.sort_by_key(|&(nr, _)| nr);
+            numbers.dedup_by_key(|&mut (nr, _)| nr);
         }
         let mut next = Some(section.first);
-        for nr in numbers {
+        for (nr, rules) in numbers {
             if let Some(first) = next.filter(|&first| first < nr) {
                 self.without_rules(map, abi, first, nr - 1);
             }
             let node = match gate {
-                Some(gate) if section.arch == Arch::NATIVE && self.gated.contains(&nr) => gate,
-                _ => self.with_rules(section.arch, nr),
+                Some(gate) if self.gated.contains(&nr) => gate,
+                _ => self.with_rules(section.arch, nr, rules),
             };
             let sysno = Sysno {
                 arch: section.arch,
@@ -180,13 +182,18 @@ impl Decider<'_> {
     }
 
     /// The policy's verdict on one number.
-    fn with_rules(&mut self, arch: Arch, nr: u32) -> NodeId {
-        let Some(abi) = self.policy.abi(arch) else {
-            return self.dag.answer(self.policy.bad_arch);
-        };
-        let rules = abi.syscalls.get(&nr).map_or(&[][..], Vec::as_slice);
+    fn with_rules(&mut self, arch: Arch, nr: u32, rules: &[Rule]) -> NodeId {
+        if let Some(Rule {
+            conditions, action, ..
+        }) = rules.first()
+            && conditions.is_empty()
+        {
+            return self.dag.answer(*action);
+        }
+        let abi = self.policy.abi(arch);
+        let fallback = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(nr).0);
         let big_endian = arch.endian() == Endian::Big;
-        let node = leaf::decide(&mut self.dag, big_endian, rules, abi.fallback(nr).0);
+        let node = leaf::decide(&mut self.dag, big_endian, rules, fallback);
         if !self.dag.is_answer(node) {
             self.leaves.push((Sysno { arch, nr }, node));
         }
@@ -201,7 +208,10 @@ impl Decider<'_> {
         }
         let mut verdicts = Vec::new();
         for &nr in self.gated {
-            verdicts.push((nr, self.with_rules(Arch::NATIVE, nr)));
+            let abi = self.policy.abi(Arch::NATIVE);
+            let rules = abi.and_then(|abi| abi.syscalls.get(&nr));
+            let rules = rules.map_or(&[][..], Vec::as_slice);
+            verdicts.push((nr, self.with_rules(Arch::NATIVE, nr, rules)));
         }
         let (_, last) = verdicts.pop()?;
         let otherwise = verdicts.into_iter().fold(last, |no, (nr, yes)| {

@@ -60,17 +60,17 @@ impl Emitter<'_> {
     }
 
     fn node(&mut self, id: NodeId) {
-        let [at_load, at_mask, at_ask] = self.entries.get(id.index()).copied().unwrap_or_default();
+        let [unloaded, unmasked, ready] = self.entries.get(id.index()).copied().unwrap_or_default();
         let bind = |asm: &mut Assembler, label: Option<Label>| {
             label.map(|label| asm.bind(label)).is_some()
         };
         match self.dag.node(id) {
             Node::Return(answer) => {
-                bind(&mut self.asm, at_load);
+                bind(&mut self.asm, unloaded);
                 self.asm.statement(code::RET_K, answer);
             }
             Node::Gate { open, otherwise } => {
-                bind(&mut self.asm, at_load);
+                bind(&mut self.asm, unloaded);
                 let (open, otherwise) = (self.entry(open, None), self.entry(otherwise, None));
                 gate::emit(&mut self.asm, open, otherwise);
             }
@@ -80,15 +80,15 @@ impl Emitter<'_> {
                 yes,
                 no,
             } => {
-                let loads = bind(&mut self.asm, at_load);
+                let loads = bind(&mut self.asm, unloaded);
                 if loads {
                     self.asm.statement(code::LD_ABS, load.offset);
                 }
-                let masks = bind(&mut self.asm, at_mask) || loads;
+                let masks = bind(&mut self.asm, unmasked) || loads;
                 if masks && load.mask != u32::MAX {
                     self.asm.statement(code::AND_K, load.mask);
                 }
-                bind(&mut self.asm, at_ask);
+                bind(&mut self.asm, ready);
                 let (code, k) = match test {
                     Test::Eq(k) => (code::JEQ_K, k),
                     Test::Ge(k) => (code::JGE_K, k),

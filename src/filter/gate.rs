@@ -10,7 +10,7 @@
 
 use crate::arch::Arch;
 use crate::bpf::asm::{Assembler, Label};
-use crate::bpf::{Insn, SeccompData, code};
+use crate::bpf::{Insn, SeccompData, code, high, low};
 use crate::policy::Policy;
 use crate::syscall::Sysno;
 
@@ -128,10 +128,12 @@ pub fn arm(program: &mut [Insn], slots: &[usize; 6], args: [u64; 3]) -> bool {
 fn words(args: [u64; 3]) -> [u32; 6] {
     let mut words = [0; 6];
     for (pair, arg) in words.chunks_exact_mut(2).zip(args) {
-        let [a, b, c, d, e, f, g, h] = arg.to_ne_bytes();
         if let [first, second] = pair {
-            *first = u32::from_ne_bytes([a, b, c, d]);
-            *second = u32::from_ne_bytes([e, f, g, h]);
+            (*first, *second) = if cfg!(target_endian = "big") {
+                (high(arg), low(arg))
+            } else {
+                (low(arg), high(arg))
+            };
         }
     }
     words
@@ -139,12 +141,90 @@ fn words(args: [u64; 3]) -> [u32; 6] {
 
 /// The arguments 3 to 5 that open the gate as the program has it.
 pub(super) fn secret(program: &[Insn], slots: &[usize; 6]) -> [u64; 3] {
+    let k = |&slot: &usize| program.get(slot).map_or(0, |insn| u64::from(insn.k));
     let mut args = [0; 3];
     for (arg, pair) in args.iter_mut().zip(slots.chunks_exact(2)) {
-        let word = |at: Option<&usize>| at.and_then(|&at| program.get(at)).map_or(0, |insn| insn.k);
-        let [a, b, c, d] = word(pair.first()).to_ne_bytes();
-        let [e, f, g, h] = word(pair.last()).to_ne_bytes();
-        *arg = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        if let [first, second] = pair {
+            *arg = if cfg!(target_endian = "big") {
+                k(first) << 32 | k(second)
+            } else {
+                k(second) << 32 | k(first)
+            };
+        }
     }
     args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::vm::{Outcome, Vm};
+
+    fn program() -> Vec<Insn> {
+        let mut asm = Assembler::new();
+        let [open, otherwise] = [asm.label(), asm.label()];
+        emit(&mut asm, open, otherwise);
+        for (label, k) in [(open, 1), (otherwise, 2)] {
+            asm.bind(label);
+            asm.statement(code::RET_K, k);
+        }
+        asm.finish().unwrap().as_slice().to_vec()
+    }
+
+    fn run(program: &[Insn], secret: [u64; 3]) -> Outcome {
+        let [d, e, f] = secret;
+        let data = SeccompData {
+            nr: 0,
+            arch: 0,
+            ip: 0,
+            args: [7, 8, 9, d, e, f],
+        };
+        let words = data.words(cfg!(target_endian = "big"));
+        Vm::new(program).unwrap().run(&words)
+    }
+
+    #[test]
+    fn every_bit_of_the_secret_counts_and_none_shows_in_time() {
+        let mut program = program();
+        let slots = find(&program).unwrap();
+        let right = [0x0123_4567_89ab_cdef, u64::MAX, 1];
+        assert_eq!(run(&program, [0; 3]).answer, 2, "unarmed");
+        assert!(arm(&mut program, &slots, right));
+        assert_eq!(secret(&program, &slots), right);
+        assert_eq!(run(&program, right).answer, 1);
+        for bit in 0..192 {
+            let mut wrong = right;
+            wrong[bit / 64] ^= 1 << (bit % 64);
+            let outcome = run(&program, wrong);
+            assert_eq!(outcome.answer, 2, "{bit}");
+            assert_eq!(outcome.steps, LEN + 1, "{bit}");
+        }
+    }
+
+    #[test]
+    fn only_the_gates_own_slots_are_patched() {
+        let good = program();
+        let slots = find(&good).unwrap();
+        assert!(patch_is_sound(&good, &slots));
+        for at in 0..LEN {
+            let mut bad = good.clone();
+            bad[at].code = code::LD_LEN;
+            assert!(!patch_is_sound(&bad, &slots), "instruction {at}");
+            assert!(!arm(&mut bad, &slots, [1; 3]));
+        }
+        for word in 0..6 {
+            for wrong in [
+                0,
+                slots[word] - 1,
+                slots[word] + 1,
+                slots[(word + 1) % 6],
+                usize::MAX,
+            ] {
+                let mut slots = slots;
+                slots[word] = wrong;
+                assert!(!patch_is_sound(&good, &slots), "word {word} at {wrong}");
+            }
+        }
+        assert!(!patch_is_sound(&[], &slots));
+    }
 }

@@ -97,8 +97,17 @@ fn arguments(arch: Arch, nr: u32, rules: &[Rule], share: usize, calls: &mut Vec<
     let (audit, end) = (arch.audit(), calls.len() + share);
     let mut bases: Vec<[u64; 6]> = vec![[0; 6], [u64::MAX; 6]];
     bases.extend(rules.iter().map(|rule| witness(&rule.conditions)));
+    let mut used = rules
+        .iter()
+        .flat_map(|rule| &rule.conditions)
+        .map(|condition| condition.arg());
+    let first = used.next();
+    if used.all(|arg| Some(arg) == first) {
+        // Where only one argument matters, the others need not be tried.
+        bases.truncate(1);
+    }
     // A rule's own borders around its own witness come first: where they are too many, they count most.
-    let own = (2..).zip(rules).map(|(base, rule)| (base, rule));
+    let own = (2..).zip(rules);
     let all = (0..bases.len()).flat_map(|base| rules.iter().map(move |rule| (base, rule)));
     for (base, rule) in own.chain(all) {
         let Some(base) = bases.get(base) else {

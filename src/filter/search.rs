@@ -73,7 +73,8 @@ fn partition(runs: &[Run]) -> Vec<&[Run]> {
     let mut best = vec![(0, 0)];
     for end in 1..=runs.len() {
         let reach = end.saturating_sub(2 * CHAIN + 1);
-        let cheapest = (reach..end).filter_map(|from| {
+        // A group that is too large stays so when it grows.
+        let cheapest = (reach..end).rev().map_while(|from| {
             let singles = singles(runs.get(from..end)?)?;
             // A long chain counts a little extra, for its depth.
             let cost = 16 * (1 + singles) + singles * singles;

@@ -12,13 +12,18 @@
 //!
 //! May use `action`, `arch`, `syscall` and `policy`.
 
+mod dialect;
+mod draft;
 mod file;
 mod json;
 mod merge;
 mod model;
+mod multiplex;
 mod nearest;
+mod overlap;
 mod parse;
 mod resolve;
+mod width;
 mod write;
 
 #[cfg(test)]
@@ -29,13 +34,14 @@ use std::fmt;
 use crate::action::Action;
 use crate::arch::Arch;
 
+pub use dialect::{ArgWidth, Dialect, Host, Reading, UnknownCalls};
 pub use file::{ReadError, read_profile};
 pub use merge::MergeError;
 pub use model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
 };
 pub use parse::{MAX_SIZE, ParseError};
-pub use resolve::{ArgWidth, Dialect, Host, Reading, ResolveError, Resolved, UnknownCalls};
+pub use resolve::{Flags, ResolveError, Resolved};
 
 /// Something about a profile that is allowed and probably not meant. Under `--strict` it is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +77,7 @@ impl fmt::Display for Warning {
 }
 
 /// What a [`Warning`] is about.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Oddity {
     /// `SCMP_ACT_TRACE` is used.
@@ -80,6 +86,23 @@ pub enum Oddity {
     /// A `listenerPath` or `listenerMetadata` without anything to listen to.
     #[error("listenerPath and listenerMetadata are ignored: nothing here notifies a listener")]
     ListenerIgnored,
+    /// A field that the dialect does not know, where that changes something.
+    #[error("'{field}' is ignored in the {dialect} dialect: {effect}{}", AndIn(*more))]
+    Ignored {
+        /// The field.
+        field: &'static str,
+        /// The dialect.
+        dialect: Dialect,
+        /// What follows.
+        effect: &'static str,
+        /// How many more entries have the field.
+        more: usize,
+    },
+    /// `SECCOMP_FILTER_FLAG_TSYNC` is set.
+    #[error(
+        "SECCOMP_FILTER_FLAG_TSYNC has no effect: there is one thread when the filter is installed"
+    )]
+    Tsync,
     /// An entry of `syscalls` without names.
     #[error("this entry names no syscall and does nothing")]
     NoNames,
@@ -108,6 +131,45 @@ pub enum Oddity {
         /// What decides.
         winner: Action,
     },
+    /// Two entries with different actions match the same call.
+    #[error(
+        "this entry and an earlier one both match {call}: here the first listed decides, so it gets {winner}; with libseccomp it may get {loser}"
+    )]
+    Overlap {
+        /// A call that both match.
+        call: String,
+        /// What it gets.
+        winner: Action,
+        /// What this entry says.
+        loser: Action,
+    },
+    /// A constant that the argument cannot have, as the kernel sees it.
+    #[error(
+        "argument {index} of {name} has 32 bits, which its constant does not fit: it is compared in 64 bits"
+    )]
+    WideConstant {
+        /// The syscall.
+        name: String,
+        /// The argument.
+        index: u8,
+    },
+    /// Conditions that another way to the same call evades.
+    #[error(
+        "the conditions on {name} do not bind on {arch} through {multiplexer}, whose arguments are in memory: deny {multiplexer} with ENOSYS, or drop the architecture"
+    )]
+    Multiplexed {
+        /// The syscall.
+        name: String,
+        /// The other way.
+        multiplexer: &'static str,
+        /// Where it has two ways.
+        arch: Arch,
+    },
+    /// `SCMP_ACT_KILL_THREAD` is used.
+    #[error(
+        "SCMP_ACT_KILL_THREAD ends one thread only: the program may go on without it, or end with status 0"
+    )]
+    KillThread,
     /// The file belongs to somebody else.
     #[error("the file belongs to user {owner}, who can change what the program may do")]
     ForeignOwner {
@@ -146,6 +208,17 @@ impl fmt::Display for AndMore {
         match self.0 {
             0 => Ok(()),
             more => write!(f, " and {more} more in this entry"),
+        }
+    }
+}
+
+struct AndIn(usize);
+
+impl fmt::Display for AndIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            more => write!(f, " (so it is in {more} more)"),
         }
     }
 }

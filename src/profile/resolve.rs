@@ -4,85 +4,44 @@
 //! an entry without conditions beats all those with, and of two without, the first wins. Where entries
 //! with conditions overlap, libseccomp follows the shape of its tree; here the first listed wins.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
-use super::model::{Capabilities, Condition, KernelVersion, Position, Profile, Rule, Scope};
+use super::dialect::{Dialect, Host, Reading};
+use super::draft::{Draft, Finding};
+use super::model::{Condition, Flag, Position, Profile, Rule};
 use super::nearest::nearest;
+use super::overlap::overlaps;
 use super::{Oddity, Warning};
 use crate::action::Action;
 use crate::arch::Arch;
-use crate::policy::{self, Abi, Newer, Policy, Width};
-use crate::syscall::{self, Sysno};
-
-/// More rules than this cannot be meant: a filter has 4096 instructions.
-const MAX_RULES: usize = 1 << 18;
+use crate::policy::Policy;
+use crate::syscall;
 
 /// So many unknown names get a suggestion; comparing a word with all names takes its time.
 const MAX_SUGGESTIONS: usize = 8;
-
-/// The host that a profile is resolved for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// What its kernel runs natively.
-    pub native: Arch,
-    /// Its kernel.
-    pub kernel: KernelVersion,
-    /// What the program can have at most: `includes.caps` and `excludes.caps` are tested against this.
-    pub caps: Capabilities,
-}
-
-/// How a profile is read, where readers differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reading {
-    /// Whose reading of the JSON applies.
-    pub dialect: Dialect,
-    /// How arguments are compared.
-    pub arg_width: ArgWidth,
-    /// What calls get that are newer than the profile.
-    pub unknown: UnknownCalls,
-    /// Replaces the profile's default action.
-    pub default_override: Option<Action>,
-}
-
-/// Who interprets which fields of a profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dialect {
-    /// Docker: `archMap`, `includes`, `excludes` and `name` count.
-    #[default]
-    Docker,
-    /// Podman and CRI-O: as Docker, but `minKernel` is not known, and `errno` names are.
-    Podman,
-    /// runc, crun, containerd and Kubernetes' `localhostProfile`: what runtime-spec has, and nothing else.
-    Oci,
-}
-
-/// How much of an argument a condition compares, on a 64-bit architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ArgWidth {
-    /// As much as the kernel will use.
-    #[default]
-    Kernel,
-    /// The whole register, as libseccomp does.
-    Full,
-}
-
-/// What numbers get that are newer than all that the profile names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownCalls {
-    /// `ENOSYS`, so that programs fall back to older calls, as runc does.
-    #[default]
-    EnosysNewer,
-    /// The default action.
-    Default,
-}
 
 /// A policy, and what is odd about the profile that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// What decides.
     pub policy: Policy,
+    /// How to install it.
+    pub flags: Flags,
     /// What was probably not meant, in the order of the file.
     pub warnings: Vec<Warning>,
+    /// What is meant perhaps, and worth knowing when a profile is examined. Too common to be said at each
+    /// start of a program: Docker's own default is among them.
+    pub notes: Vec<Warning>,
+}
+
+/// The flags of `seccomp(2)` that a profile asks for and that have a meaning here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// `SECCOMP_FILTER_FLAG_LOG`.
+    pub log: bool,
+    /// `SECCOMP_FILTER_FLAG_SPEC_ALLOW`. Also without being asked for, when the profile has no `flags`: so do
+    /// runc and crun, since without it older kernels slow the program down by half.
+    pub spec_allow: bool,
 }
 
 /// Why a profile cannot be resolved for a host.
@@ -116,8 +75,11 @@ pub enum ResolveError {
         /// The architecture.
         arch: Arch,
     },
+    /// A flag that is for listeners only.
+    #[error("{} is for filters with a listener, which this has not", Flag::WaitKillableRecv.name())]
+    WaitKillableRecv,
     /// More rules than any filter can hold.
-    #[error("the profile unfolds to more than {MAX_RULES} rules, which no filter can hold")]
+    #[error("the profile unfolds to more rules than any filter can hold")]
     TooManyRules,
 }
 
@@ -131,31 +93,6 @@ impl ResolveError {
     }
 }
 
-/// How early a rule is asked, among those for one syscall. Within a class it is the order of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    /// Without conditions: before all those with.
-    Unconditional,
-    /// With conditions.
-    Conditional,
-    /// Says what the file's own default says. Runtimes drop such rules, so they must not win over others;
-    /// they are kept because the default can be overridden.
-    AsDefault,
-}
-
-/// A rule for one number, before they are put in order.
-struct Draft {
-    nr: u32,
-    class: Class,
-    rule: policy::Rule,
-}
-
-/// The rules of one architecture while they are collected.
-struct Drafts {
-    arch: Arch,
-    rules: Vec<Draft>,
-}
-
 impl Profile {
     /// The policy that this profile is on this host.
     ///
@@ -163,57 +100,85 @@ impl Profile {
     ///
     /// When the profile says what cannot be enforced: see [`ResolveError`].
     pub fn resolve(&self, host: &Host, reading: &Reading) -> Result<Resolved, ResolveError> {
-        let own_default = self.default_action;
+        let dialect = reading.dialect;
+        let own_default = dialect.default_action(self);
         let default = reading.default_override.unwrap_or(own_default);
-        let mut warnings = Vec::new();
-        let mut abis: Vec<Drafts> = self
-            .architectures_on(host.native)?
-            .into_iter()
-            .map(|arch| Drafts {
-                arch,
-                rules: Vec::new(),
-            })
-            .collect();
-        for abi in &abis {
-            warnings.extend(self.without_table(abi.arch, default)?);
+        let mut warnings = dialect.ignored(self);
+        let flags = self.install_flags(&mut warnings)?;
+        let arches = self.architectures_on(host.native, dialect)?;
+        let mut drafts = Vec::with_capacity(arches.len());
+        for arch in arches {
+            warnings.extend(self.without_table(arch, own_default, default)?);
+            drafts.push(Draft::new(arch, own_default, reading.arg_width));
         }
-        let mut unknown = Unknown::new(self, host.native);
+        let mut notes = Vec::new();
+        let mut unknown = Unknown::new(own_default, host.native);
         for (origin, rule) in self.rules.iter().enumerate() {
-            if !counts(rule, host) {
+            if !dialect.counts(rule, host) {
                 continue;
+            }
+            let action = dialect.action(rule);
+            if action == Action::KillThread {
+                notes.push(Warning::new(rule.at, Oddity::KillThread));
             }
             let alternatives = alternatives(rule, &mut warnings);
             for name in &rule.names {
                 let mut found = false;
-                for abi in &mut abis {
-                    found |= abi.add(name, origin, rule, &alternatives, own_default)?;
+                for draft in &mut drafts {
+                    found |= draft.add(name, &alternatives, action, origin)?;
                 }
                 if !found && !syscall::is_known(name) {
-                    unknown.note(name, rule)?;
+                    unknown.note(name, rule, action)?;
                 }
             }
             warnings.extend(unknown.warning(rule));
         }
-        let abis = abis
-            .into_iter()
-            .map(|abi| abi.finish(self, default, reading.unknown, &mut warnings))
-            .collect();
-        // Stable, so that several about one entry stay in the order of their making.
-        warnings.sort_by_key(|warning| (warning.at.line, warning.at.column));
+        let mut abis = Vec::with_capacity(drafts.len());
+        let mut findings = Vec::new();
+        for draft in drafts {
+            let (abi, found) = draft.finish(default, reading.unknown);
+            abis.push(abi);
+            findings.extend(found);
+        }
         let bad_arch = match reading.default_override {
             Some(Action::Log) => Action::Log,
             _ => Action::KillProcess,
         };
+        let policy = Policy { abis, bad_arch };
+        findings.extend(overlaps(&policy, own_default));
+        // Once is enough where several architectures have the same.
+        let mut seen = HashSet::new();
+        for finding in findings {
+            if seen.insert((finding.origin, finding.about.clone())) {
+                match finding.about {
+                    Oddity::Multiplexed { .. } => notes.push(self.place(finding)),
+                    _ => warnings.push(self.place(finding)),
+                }
+            }
+        }
+        for list in [&mut warnings, &mut notes] {
+            // Stable, so that several about one entry stay in the order of their making.
+            list.sort_by_key(|warning| (warning.at.line, warning.at.column));
+        }
         Ok(Resolved {
-            policy: Policy { abis, bad_arch },
+            policy,
+            flags,
             warnings,
+            notes,
         })
     }
 
+    /// Gives a finding its place in the file.
+    fn place(&self, finding: Finding) -> Warning {
+        let rule = self.rules.get(finding.origin);
+        let at = rule.map_or(Position::NOWHERE, |rule| rule.at);
+        Warning::new(at, finding.about)
+    }
+
     /// The native architecture first, whether or not the profile lists it, as libseccomp has it.
-    fn architectures_on(&self, native: Arch) -> Result<Vec<Arch>, ResolveError> {
-        let mapped = self
-            .arch_map
+    fn architectures_on(&self, native: Arch, dialect: Dialect) -> Result<Vec<Arch>, ResolveError> {
+        let mapped = dialect
+            .arch_map(self)
             .iter()
             .find(|entry| entry.architecture == native)
             .map_or(&[][..], |entry| &entry.sub_architectures);
@@ -236,37 +201,41 @@ impl Profile {
         Ok(arches)
     }
 
-    fn without_table(&self, arch: Arch, default: Action) -> Result<Option<Warning>, ResolveError> {
+    /// The launcher installs the filter while it has one thread, so there is nothing to synchronise.
+    fn install_flags(&self, warnings: &mut Vec<Warning>) -> Result<Flags, ResolveError> {
+        let Some(flags) = &self.flags else {
+            return Ok(Flags {
+                log: false,
+                spec_allow: true,
+            });
+        };
+        if flags.contains(&Flag::WaitKillableRecv) {
+            return Err(ResolveError::WaitKillableRecv);
+        }
+        if flags.contains(&Flag::Tsync) {
+            warnings.push(Warning::new(Position::NOWHERE, Oddity::Tsync));
+        }
+        Ok(Flags {
+            log: flags.contains(&Flag::Log),
+            spec_allow: flags.contains(&Flag::SpecAllow),
+        })
+    }
+
+    fn without_table(
+        &self,
+        arch: Arch,
+        own_default: Action,
+        default: Action,
+    ) -> Result<Option<Warning>, ResolveError> {
         if syscall::has_table(arch) || self.rules.is_empty() {
             return Ok(None);
         }
-        if self.default_action.runs() {
+        if own_default.runs() {
             return Err(ResolveError::NoTable { arch });
         }
         let about = Oddity::NoTable { arch, default };
         Ok(Some(Warning::new(Position::NOWHERE, about)))
     }
-}
-
-/// Do the rule's `includes` and `excludes` let it count on this host?
-fn counts(rule: &Rule, host: &Host) -> bool {
-    let Scope {
-        caps,
-        arches,
-        min_kernel,
-    } = &rule.includes;
-    let included = host.caps.contains_all(*caps)
-        && (arches.is_empty() || arches.contains(&host.native))
-        && min_kernel.is_none_or(|oldest| host.kernel >= oldest);
-    let Scope {
-        caps,
-        arches,
-        min_kernel,
-    } = &rule.excludes;
-    let excluded = host.caps.contains_any(*caps)
-        || arches.contains(&host.native)
-        || min_kernel.is_some_and(|oldest| host.kernel >= oldest);
-    included && !excluded
 }
 
 /// The rule's conditions as alternatives of which one must hold: normally one alternative with all of them.
@@ -289,132 +258,6 @@ fn alternatives<'r>(rule: &'r Rule, warnings: &mut Vec<Warning>) -> Vec<&'r [Con
     }
 }
 
-impl Drafts {
-    /// Adds the rule for one of its names. `false` when the architecture has no such syscall.
-    fn add(
-        &mut self,
-        name: &str,
-        origin: usize,
-        rule: &Rule,
-        alternatives: &[&[Condition]],
-        own_default: Action,
-    ) -> Result<bool, ResolveError> {
-        let Some(Sysno { nr, .. }) = Sysno::parse(self.arch, name) else {
-            return Ok(false);
-        };
-        if self.rules.len() + alternatives.len() > MAX_RULES {
-            return Err(ResolveError::TooManyRules);
-        }
-        for &conditions in alternatives {
-            let class = if rule.action == own_default {
-                Class::AsDefault
-            } else if conditions.is_empty() {
-                Class::Unconditional
-            } else {
-                Class::Conditional
-            };
-            let conditions = conditions
-                .iter()
-                .filter_map(|condition| self.condition(condition))
-                .collect();
-            self.rules.push(Draft {
-                nr,
-                class,
-                rule: policy::Rule {
-                    conditions,
-                    action: rule.action,
-                    origin,
-                },
-            });
-        }
-        Ok(true)
-    }
-
-    fn condition(&self, condition: &Condition) -> Option<policy::Condition> {
-        let Condition { index, op, value } = *condition;
-        let width = if self.arch.is_64bit() {
-            Width::W64
-        } else {
-            Width::W32
-        };
-        policy::Condition::new(index, width, op, value)
-    }
-
-    fn finish(
-        mut self,
-        profile: &Profile,
-        default: Action,
-        unknown: UnknownCalls,
-        warnings: &mut Vec<Warning>,
-    ) -> Abi {
-        // Stable: within a class the order of the file counts.
-        self.rules.sort_by_key(|draft| (draft.nr, draft.class));
-        let newest = self.rules.last().map(|draft| draft.nr);
-        let newer = newest
-            .filter(|_| unknown == UnknownCalls::EnosysNewer)
-            .and_then(|newest| newer(newest, default));
-        let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(self.rules.len());
-        for Draft { nr, rule, .. } in self.rules {
-            match syscalls.last_mut().filter(|(last, _)| *last == nr) {
-                None => syscalls.push((nr, vec![rule])),
-                Some((_, rules)) => match rules.last() {
-                    // Nothing after a rule that always matches can decide.
-                    Some(last) if last.conditions.is_empty() => {
-                        no_effect(profile, self.arch, nr, &rule, last, warnings);
-                    }
-                    _ => rules.push(rule),
-                },
-            }
-        }
-        Abi {
-            arch: self.arch,
-            default,
-            newer,
-            syscalls: BTreeMap::from_iter(syscalls),
-        }
-    }
-}
-
-/// runc's ENOSYS stub: only where the default action keeps a call from running.
-fn newer(newest: u32, default: Action) -> Option<Newer> {
-    let action = Action::Errno(ENOSYS);
-    let denies = !matches!(default, Action::Allow | Action::Log | Action::Trace(_));
-    (denies && default != action).then_some(Newer {
-        from: newest.checked_add(1)?,
-        action,
-    })
-}
-
-const ENOSYS: u16 = 38;
-
-/// Notes that `rule` never decides, because `winner` always does.
-fn no_effect(
-    profile: &Profile,
-    arch: Arch,
-    nr: u32,
-    rule: &policy::Rule,
-    winner: &policy::Rule,
-    warnings: &mut Vec<Warning>,
-) {
-    if rule.action == winner.action {
-        return;
-    }
-    let at = profile
-        .rules
-        .get(rule.origin)
-        .map_or(Position::NOWHERE, |rule| rule.at);
-    let about = Oddity::NoEffect {
-        name: Sysno { arch, nr }.to_string(),
-        action: rule.action,
-        winner: winner.action,
-    };
-    let warning = Warning::new(at, about);
-    // Once, not for each architecture.
-    if !warnings.contains(&warning) {
-        warnings.push(warning);
-    }
-}
-
 /// Collects the unknown names of a rule.
 struct Unknown {
     native: Arch,
@@ -425,10 +268,10 @@ struct Unknown {
 }
 
 impl Unknown {
-    const fn new(profile: &Profile, native: Arch) -> Self {
+    const fn new(default: Action, native: Arch) -> Self {
         Self {
             native,
-            default: profile.default_action,
+            default,
             suggestions: 0,
             first: None,
             more: 0,
@@ -437,10 +280,10 @@ impl Unknown {
 
     /// In a profile that denies by default an unknown name opens nothing, and profiles name calls that
     /// are newer than any table. In one that lets calls run, it is a rule that does not bind.
-    fn note(&mut self, name: &str, rule: &Rule) -> Result<(), ResolveError> {
+    fn note(&mut self, name: &str, rule: &Rule, action: Action) -> Result<(), ResolveError> {
         let fails_open = match self.default {
             Action::Allow => true,
-            Action::Log => !rule.action.runs(),
+            Action::Log => !action.runs(),
             _ => false,
         };
         if fails_open {
@@ -485,6 +328,8 @@ impl Unknown {
 mod tests {
     use super::*;
     use crate::policy::{Call, Op};
+    use crate::profile::{ArgWidth, Capabilities, KernelVersion, UnknownCalls};
+    use crate::syscall::Sysno;
 
     fn host() -> Host {
         Host {
@@ -948,5 +793,239 @@ mod tests {
             profile.resolve(&host(), &Reading::default()),
             Err(ResolveError::TooManyRules)
         );
+    }
+
+    fn errors_and_flags(flags: &str) -> Result<Resolved, ResolveError> {
+        let text = format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO"{flags}}}"#);
+        let profile = Profile::parse(text.as_bytes(), "p").unwrap().0;
+        profile.resolve(&host(), &Reading::default())
+    }
+
+    #[test]
+    fn absent_flags_are_not_empty_flags() {
+        let flags = |log, spec_allow| Flags { log, spec_allow };
+        let cases = [
+            ("", flags(false, true)),
+            (r#","flags":null"#, flags(false, true)),
+            (r#","flags":[]"#, flags(false, false)),
+            (
+                r#","flags":["SECCOMP_FILTER_FLAG_LOG"]"#,
+                flags(true, false),
+            ),
+            (
+                r#","flags":["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]"#,
+                flags(false, true),
+            ),
+        ];
+        for (text, want) in cases {
+            let resolved = errors_and_flags(text).unwrap();
+            assert_eq!(
+                (resolved.flags, resolved.warnings),
+                (want, vec![]),
+                "{text}"
+            );
+        }
+        let tsync = errors_and_flags(r#","flags":["SECCOMP_FILTER_FLAG_TSYNC"]"#).unwrap();
+        assert_eq!(tsync.warnings[0].about, Oddity::Tsync);
+        assert_eq!(
+            errors_and_flags(r#","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]"#),
+            Err(ResolveError::WaitKillableRecv)
+        );
+    }
+
+    #[test]
+    fn a_dialect_decides_what_counts() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrno":"ENOSYS",
+            "archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],
+            "syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_BPF"]}},
+            {"names":["write"],"action":"SCMP_ACT_ERRNO","errno":"ENOSYS"},
+            {"names":["write"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"7.0"}}]}"#;
+        let profile = Profile::parse(text.as_bytes(), "p").unwrap().0;
+        let (allow, eperm, enosys) = (Action::Allow, Action::Errno(1), Action::Errno(38));
+        // The default, and what read and write get.
+        let cases = [
+            (Dialect::Docker, [eperm, eperm, eperm], 2),
+            // Here the second rule is the default, and the third counts on every kernel.
+            (Dialect::Podman, [enosys, enosys, allow], 2),
+            (Dialect::Oci, [eperm, allow, allow], 1),
+        ];
+        for (dialect, want, arches) in cases {
+            let reading = Reading {
+                dialect,
+                ..Reading::default()
+            };
+            let policy = profile.resolve(&host(), &reading).unwrap().policy;
+            let got = |name| ask(&policy, Arch::X86_64, name, &[]);
+            let default = policy.abis[0].default;
+            assert_eq!([default, got("read"), got("write")], want, "{dialect}");
+            assert_eq!(policy.abis.len(), arches, "{dialect}");
+        }
+    }
+
+    #[test]
+    fn overlapping_entries_are_shown_with_a_call() {
+        let eq = |arg, value| (arg, "EQ", value);
+        let cases = [
+            (
+                [
+                    rule("ioctl", "ERRNO 5", &[eq(0, 40)]),
+                    rule("ioctl", "ALLOW", &[(0, "NE", 16)]),
+                ],
+                Some("both match ioctl(40): here the first listed decides, so it gets ERRNO(EIO)"),
+            ),
+            (
+                [
+                    rule("ioctl", "ERRNO 5", &[eq(0, 1)]),
+                    rule("ioctl", "ALLOW", &[eq(1, 2)]),
+                ],
+                Some("both match ioctl(1, 2):"),
+            ),
+            (
+                [
+                    rule("ioctl", "ALLOW", &[eq(1, 2)]),
+                    rule("ioctl", "TRAP", &[eq(1, 2)]),
+                ],
+                Some("both match ioctl(0, 2): here the first listed decides, so it gets ALLOW"),
+            ),
+            // The same action, no call in common, the default's own action: no contradiction.
+            (
+                [
+                    rule("ioctl", "ALLOW", &[eq(0, 1)]),
+                    rule("ioctl", "ALLOW", &[eq(1, 2)]),
+                ],
+                None,
+            ),
+            (
+                [
+                    rule("ioctl", "ERRNO 5", &[eq(0, 16)]),
+                    rule("ioctl", "ALLOW", &[(0, "NE", 16)]),
+                ],
+                None,
+            ),
+            (
+                [
+                    rule("ioctl", "ERRNO 1", &[eq(0, 1)]),
+                    rule("ioctl", "ALLOW", &[(0, "NE", 16)]),
+                ],
+                None,
+            ),
+        ];
+        for (rules, want) in cases {
+            let about = about(&resolve(&profile(&rules.join(","))));
+            match (about.as_slice(), want) {
+                ([], None) => {}
+                ([got], Some(want)) => assert!(got.contains(want), "{got}"),
+                _ => panic!("{rules:?}: {about:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_holds_through_socketcall_and_ipc_too() {
+        let one = |rules: &str| resolve(&profile(rules));
+        let (allow, eperm, eio) = (Action::Allow, Action::Errno(1), Action::Errno(5));
+        let x86 =
+            |resolved: &Resolved, name, args: &[u64]| ask(&resolved.policy, Arch::X86, name, args);
+
+        // The first argument is overwritten, the others are kept.
+        let resolved = one(&rule("socket", "ALLOW", &[(0, "EQ", 1)]));
+        assert_eq!(x86(&resolved, "socket", &[2]), eperm);
+        assert_eq!(x86(&resolved, "socketcall", &[1, 0xffff]), allow);
+        assert_eq!(x86(&resolved, "socketcall", &[2]), eperm);
+        let resolved = one(&rule("socket", "ALLOW", &[(2, "EQ", 7)]));
+        assert_eq!(x86(&resolved, "socketcall", &[1, 0, 7]), allow);
+        assert_eq!(x86(&resolved, "socketcall", &[1, 0, 8]), eperm);
+
+        // A call that has no number of its own there is not unknown.
+        let resolved = one(&rule("send", "ALLOW", &[]));
+        assert_eq!(x86(&resolved, "socketcall", &[9]), allow);
+        assert_eq!(resolved.warnings, []);
+        let resolved = one(&rule("semop", "ALLOW", &[]));
+        assert_eq!(x86(&resolved, "ipc", &[1]), allow);
+        assert_eq!(x86(&resolved, "ipc", &[2]), eperm);
+
+        // `socketcall` itself, without conditions, wins.
+        let resolved = one(&[
+            rule("socket", "ALLOW", &[]),
+            rule("socketcall", "ERRNO 5", &[]),
+        ]
+        .join(","));
+        assert_eq!(x86(&resolved, "socketcall", &[1]), eio);
+        assert_eq!(x86(&resolved, "socket", &[1]), allow);
+        assert_eq!((resolved.warnings, resolved.notes), (vec![], vec![]));
+
+        // As on the direct way, what has no conditions beats what has some.
+        let resolved = one(&[
+            rule("socket", "ERRNO 5", &[(2, "EQ", 7)]),
+            rule("socket", "ALLOW", &[]),
+        ]
+        .join(","));
+        assert_eq!(x86(&resolved, "socketcall", &[1, 0, 7]), allow);
+    }
+
+    #[test]
+    fn conditions_that_socketcall_evades_are_noted() {
+        let notes = |rules: &[String]| {
+            let resolved = resolve(&profile(&rules.join(",")));
+            resolved
+                .notes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        let socket = rule("socket", "ALLOW", &[(0, "EQ", 1)]);
+        let [note] = &notes(std::slice::from_ref(&socket))[..] else {
+            panic!()
+        };
+        assert!(
+            note.starts_with(
+                "line 2: the conditions on socket do not bind on x86 through socketcall"
+            )
+        );
+        assert_eq!(notes(&[rule("socket", "ALLOW", &[])]), [""; 0]);
+        assert_eq!(
+            notes(&[socket, rule("socketcall", "ERRNO 38", &[])]),
+            [""; 0]
+        );
+        let thread = notes(&[rule("ptrace", "KILL_THREAD", &[])]);
+        assert!(thread[0].contains("ends one thread only"), "{thread:?}");
+    }
+
+    #[test]
+    fn arguments_compare_as_the_kernel_will_see_them() {
+        const HIGH: u64 = 1 << 32;
+        let kernel = Reading::default();
+        let full = Reading {
+            arg_width: ArgWidth::Full,
+            ..kernel
+        };
+        let cases = [
+            // An `unsigned int`: the upper half is not the kernel's business.
+            ("ioctl", 1, "EQ", 5, HIGH | 5, true, false),
+            ("ioctl", 1, "EQ", u64::MAX, 0xffff_ffff, true, false),
+            ("ioctl", 1, "NE", 5, HIGH | 5, false, true),
+            // An `unsigned long`.
+            ("ioctl", 2, "EQ", 5, HIGH | 5, false, false),
+            // A constant that an `int` cannot be.
+            ("ioctl", 1, "EQ", HIGH | 5, 5, false, false),
+            ("ioctl", 1, "LT", HIGH, 7, true, true),
+        ];
+        for (name, index, op, value, arg, in_kernel, in_full) in cases {
+            let profile = profile(&rule(name, "ALLOW", &[(index, op, value)]));
+            let mut args = [0; 6];
+            args[usize::from(index)] = arg;
+            for (reading, want) in [(&kernel, in_kernel), (&full, in_full)] {
+                let policy = profile.resolve(&host(), reading).unwrap().policy;
+                let got = ask(&policy, Arch::X86_64, name, &args).runs();
+                assert_eq!(got, want, "{index} {op} {value:#x} {arg:#x} {reading:?}");
+            }
+        }
+        let wide = profile(&rule("ioctl", "ALLOW", &[(1, "EQ", HIGH)]));
+        let want = Oddity::WideConstant {
+            name: "ioctl".to_owned(),
+            index: 1,
+        };
+        assert_eq!(resolve(&wide).warnings[0].about, want);
+        assert_eq!(wide.resolve(&host(), &full).unwrap().warnings, []);
     }
 }

@@ -266,3 +266,68 @@ fn real_profiles_survive_being_written() {
         assert_eq!(before.policy, after.policy);
     }
 }
+
+#[test]
+fn podmans_default_means_what_podman_makes_of_it() {
+    let Some(profile) = real("podman-default.json") else {
+        return;
+    };
+    let reading = Reading {
+        dialect: Dialect::Podman,
+        ..Reading::default()
+    };
+    let (eperm, enosys) = (Action::Errno(1), Action::Errno(38));
+    let einval = Action::Errno(22);
+    let cases = [
+        ("read", [0; 3], Action::Allow, Action::Allow),
+        ("bpf", [0; 3], eperm, Action::Allow),
+        ("kexec_load", [0; 3], enosys, enosys),
+        ("kexec_file_load", [0; 3], eperm, eperm),
+        ("socket", [16, 3, 9], einval, Action::Allow),
+        ("socket", [16, 3, 8], Action::Allow, Action::Allow),
+        ("socket", [2, 3, 9], Action::Allow, Action::Allow),
+        ("socket", [40, 1, 0], Action::Allow, Action::Allow),
+        ("syscall_999", [0; 3], enosys, enosys),
+    ];
+    for (caps, place) in [(Capabilities::NONE, 0), (Capabilities::ALL, 1)] {
+        let host = Host { caps, ..host() };
+        let resolved = profile.resolve(&host, &reading).unwrap();
+        // It allows setns to everybody and then denies it to all but the administrator: the first wins.
+        let odd = |warning: &Warning| match &warning.about {
+            Oddity::NoEffect { name, .. } => name != "setns",
+            _ => true,
+        };
+        assert!(
+            !resolved.warnings.iter().any(odd),
+            "{:?}",
+            resolved.warnings
+        );
+        for (name, args, plain, root) in cases {
+            let want = [plain, root][place];
+            assert_eq!(ask(&resolved.policy, name, args), want, "{name} {args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dialect_that_ignores_scopes_says_so() {
+    let Some(profile) = real("docker-default.json") else {
+        return;
+    };
+    let reading = Reading {
+        dialect: Dialect::Oci,
+        ..Reading::default()
+    };
+    let resolved = profile.resolve(&host(), &reading).unwrap();
+    // What Docker allows to the administrator only, plain OCI runtimes allow to everybody.
+    assert_eq!(ask(&resolved.policy, "mount", [0; 3]), Action::Allow);
+    let fields: Vec<_> = resolved
+        .warnings
+        .iter()
+        .filter_map(|warning| match warning.about {
+            Oddity::Ignored { field, .. } => Some(field),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(fields, ["archMap", "includes", "excludes"]);
+}

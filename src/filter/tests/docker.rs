@@ -124,3 +124,37 @@ fn compile_time() {
         println!("{} architectures: {best:?}", archs.len());
     }
 }
+
+/// Where the time of a compilation goes.
+#[test]
+#[ignore = "a measurement"]
+fn compile_stages() {
+    use std::time::{Duration, Instant};
+    for archs in [ONE, THREE] {
+        let Some(policy) = policy(archs) else { return };
+        let mut best = [Duration::MAX; 5];
+        for _ in 0..2000 {
+            let mut last = Instant::now();
+            let mut at = 0;
+            let mut lap = || {
+                best[at] = best[at].min(last.elapsed());
+                at += 1;
+                last = Instant::now();
+            };
+            let decision = dispatch::decide(&policy, &[], None);
+            lap();
+            let program = emit::emit(&decision.dag, decision.root).unwrap();
+            lap();
+            let vm = Vm::new(program.as_slice()).unwrap();
+            lap();
+            std::hint::black_box(points(&policy, 1024));
+            lap();
+            check::check(&policy, &vm, None).unwrap();
+            lap();
+        }
+        println!(
+            "decide, emit, load, points, check: {best:?}, {}",
+            points(&policy, 1024).len()
+        );
+    }
+}

@@ -1,0 +1,269 @@
+//! The rules of one architecture, collected name by name and then put in the order in which they decide.
+
+use std::collections::BTreeMap;
+
+use super::Oddity;
+use super::dialect::{ArgWidth, UnknownCalls};
+use super::model::Condition;
+use super::multiplex::{Multiplexer, multiplexed};
+use super::resolve::ResolveError;
+use super::width::{fits, width_of};
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::policy::{self, Abi, Newer, Op, Width};
+use crate::syscall::Sysno;
+
+/// More rules than this cannot be meant: a filter has 4096 instructions.
+const MAX_RULES: usize = 1 << 18;
+
+const ENOSYS: u16 = 38;
+
+/// How early a rule is asked, among those for one syscall. Within a class it is the order of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Without conditions: before all those with.
+    Unconditional,
+    /// The companion of one without conditions, which on the direct way beats all those with.
+    CompanionOfUnconditional,
+    /// With conditions, or the companion of one with conditions.
+    Conditional,
+    /// Says what the file's own default says. Runtimes drop such rules, so they must not win over others;
+    /// they are kept because the default can be overridden.
+    AsDefault,
+}
+
+/// A rule for one number, before it is in its place.
+struct Entry {
+    nr: u32,
+    class: Class,
+    is_companion: bool,
+    rule: policy::Rule,
+}
+
+/// Something odd, not yet with its place in the file: `origin` is the index of the rule.
+pub(super) struct Finding {
+    pub(super) origin: usize,
+    pub(super) about: Oddity,
+}
+
+/// The rules of one architecture while they are collected.
+pub(super) struct Draft {
+    arch: Arch,
+    own_default: Action,
+    arg_width: ArgWidth,
+    entries: Vec<Entry>,
+    findings: Vec<Finding>,
+}
+
+impl Draft {
+    pub(super) const fn new(arch: Arch, own_default: Action, arg_width: ArgWidth) -> Self {
+        Self {
+            arch,
+            own_default,
+            arg_width,
+            entries: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Adds a rule for one of its names. `false` when the architecture has no such syscall.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        alternatives: &[&[Condition]],
+        action: Action,
+        origin: usize,
+    ) -> Result<bool, ResolveError> {
+        if self.entries.len() + 2 * alternatives.len() > MAX_RULES {
+            return Err(ResolveError::TooManyRules);
+        }
+        let direct = Sysno::parse(self.arch, name);
+        if let Some(sysno) = direct {
+            for conditions in alternatives {
+                let class = match conditions {
+                    _ if action == self.own_default => Class::AsDefault,
+                    [] => Class::Unconditional,
+                    _ => Class::Conditional,
+                };
+                self.check_widths(sysno, conditions, origin);
+                self.push(sysno, class, false, conditions, action, origin);
+            }
+        }
+        let companion = multiplexed(self.arch, name);
+        if let Some(multiplexer) = companion {
+            for conditions in alternatives {
+                self.add_companion(name, multiplexer, conditions, action, origin);
+            }
+        }
+        Ok(direct.is_some() || companion.is_some())
+    }
+
+    /// The same rule for the other way to the call: libseccomp overwrites the first argument with the
+    /// call's number there and keeps the others, though they are not the call's arguments.
+    fn add_companion(
+        &mut self,
+        name: &str,
+        multiplexer: Multiplexer,
+        conditions: &[Condition],
+        action: Action,
+        origin: usize,
+    ) {
+        let class = match conditions {
+            _ if action == self.own_default => Class::AsDefault,
+            [] => Class::CompanionOfUnconditional,
+            _ => Class::Conditional,
+        };
+        if !conditions.is_empty() {
+            self.findings.push(Finding {
+                origin,
+                about: Oddity::Multiplexed {
+                    name: name.to_owned(),
+                    multiplexer: multiplexer.name,
+                    arch: self.arch,
+                },
+            });
+        }
+        let selects = Condition {
+            index: 0,
+            op: Op::Eq,
+            value: multiplexer.selector,
+        };
+        let others = conditions.iter().filter(|condition| condition.index != 0);
+        let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
+        self.push(multiplexer.sysno, class, true, &conditions, action, origin);
+    }
+
+    fn push(
+        &mut self,
+        sysno: Sysno,
+        class: Class,
+        is_companion: bool,
+        conditions: &[Condition],
+        action: Action,
+        origin: usize,
+    ) {
+        let conditions = conditions
+            .iter()
+            .filter_map(|&Condition { index, op, value }| {
+                let width = match self.width(sysno, index) {
+                    Width::W32 if self.arch.is_64bit() && !fits(op, value) => Width::W64,
+                    width => width,
+                };
+                policy::Condition::new(index, width, op, value)
+            })
+            .collect();
+        self.entries.push(Entry {
+            nr: sysno.nr,
+            class,
+            is_companion,
+            rule: policy::Rule {
+                conditions,
+                action,
+                origin,
+            },
+        });
+    }
+
+    /// A 32-bit ABI has nothing but the low halves; libseccomp cuts the constants to them.
+    fn width(&self, sysno: Sysno, index: u8) -> Width {
+        match self.arg_width {
+            _ if !self.arch.is_64bit() => Width::W32,
+            ArgWidth::Full => Width::W64,
+            ArgWidth::Kernel => width_of(sysno, index),
+        }
+    }
+
+    /// A constant that a 32-bit argument cannot have is compared in 64 bits, where it was written for.
+    fn check_widths(&mut self, sysno: Sysno, conditions: &[Condition], origin: usize) {
+        for &Condition { index, op, value } in conditions {
+            let narrow = self.width(sysno, index) == Width::W32;
+            if narrow && self.arch.is_64bit() && !fits(op, value) {
+                let about = Oddity::WideConstant {
+                    name: sysno.to_string(),
+                    index,
+                };
+                self.findings.push(Finding { origin, about });
+            }
+        }
+    }
+
+    /// The rules in their order, and what was odd about them.
+    pub(super) fn finish(mut self, default: Action, unknown: UnknownCalls) -> (Abi, Vec<Finding>) {
+        let direct = self.entries.iter().filter(|entry| !entry.is_companion);
+        let newer = direct
+            .map(|entry| entry.nr)
+            .max()
+            .filter(|_| unknown == UnknownCalls::EnosysNewer)
+            .and_then(|newest| newer(newest, default));
+        // Stable: within a class the order of the file counts.
+        self.entries.sort_by_key(|entry| (entry.nr, entry.class));
+        let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(self.entries.len());
+        for entry in std::mem::take(&mut self.entries) {
+            match syscalls.last_mut().filter(|(last, _)| *last == entry.nr) {
+                None => syscalls.push((entry.nr, vec![entry.rule])),
+                Some((_, rules)) => match rules.last() {
+                    // Nothing after a rule that always matches can decide.
+                    Some(last) if last.conditions.is_empty() => {
+                        let finding = self.no_effect(&entry, last);
+                        self.findings.extend(finding);
+                    }
+                    // Companions of rules that differ in the first argument only.
+                    Some(last)
+                        if last.conditions == entry.rule.conditions
+                            && last.action == entry.rule.action => {}
+                    _ => rules.push(entry.rule),
+                },
+            }
+        }
+        let abi = Abi {
+            arch: self.arch,
+            default,
+            newer,
+            syscalls: BTreeMap::from_iter(syscalls),
+        };
+        self.findings.retain(|finding| match &finding.about {
+            Oddity::Multiplexed { multiplexer, .. } => !always_denied(&abi, multiplexer),
+            _ => true,
+        });
+        (abi, self.findings)
+    }
+
+    /// The finding that a rule never decides, because `winner` always does.
+    fn no_effect(&self, entry: &Entry, winner: &policy::Rule) -> Option<Finding> {
+        let Entry { nr, rule, .. } = entry;
+        let sysno = Sysno {
+            arch: self.arch,
+            nr: *nr,
+        };
+        let about = || Oddity::NoEffect {
+            name: sysno.to_string(),
+            action: rule.action,
+            winner: winner.action,
+        };
+        // Nobody wrote a companion.
+        let odd = !entry.is_companion && rule.action != winner.action;
+        odd.then(|| Finding {
+            origin: rule.origin,
+            about: about(),
+        })
+    }
+}
+
+/// Is this syscall denied whatever its arguments?
+fn always_denied(abi: &Abi, name: &str) -> bool {
+    let sysno = Sysno::parse(abi.arch, name);
+    let rules = sysno.and_then(|sysno| abi.syscalls.get(&sysno.nr));
+    rules
+        .and_then(|rules| rules.first())
+        .is_some_and(|first| first.conditions.is_empty() && !first.action.runs())
+}
+
+/// runc's ENOSYS stub (`patchbpf/enosys_linux.go`): only where the default action keeps a call from running.
+fn newer(newest: u32, default: Action) -> Option<Newer> {
+    let action = Action::Errno(ENOSYS);
+    let denies = !matches!(default, Action::Allow | Action::Log | Action::Trace(_));
+    (denies && default != action).then_some(Newer {
+        from: newest.checked_add(1)?,
+        action,
+    })
+}
