@@ -95,7 +95,7 @@ fn a_daemon_that_outlives_the_command_is_learned_to_its_end() {
         "done\n",
         "learning ends when the last descendant has ended"
     );
-    Profile::read(&env.path("p.json")).has(&["times", "setsid", "nanosleep"]);
+    Profile::read(&env.path("p.json")).has(&["times", "setsid", "clock_nanosleep"]);
 }
 
 #[test]
