@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     let resolved = args.target.resolve()?;
     let filter = Filter::compile(&resolved.policy, &Options::default())?;
     if let Some(path) = &args.output {
-        Output::claim(path, Existing::Replace)?.write(&bytes(&filter))?;
+        Output::claim(path, Existing::Replace)?.write(bytes(&filter))?;
     }
     let mut text = String::new();
     if args.disasm {
@@ -88,9 +88,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
 /// The instructions as `struct sock_filter` in the byte order of this machine.
 fn bytes(filter: &Filter) -> Vec<u8> {
     let one = |insn: &libc::sock_filter| {
-        let [a, b] = insn.code.to_ne_bytes();
-        let [c, d, e, f] = insn.k.to_ne_bytes();
-        [a, b, insn.jt, insn.jf, c, d, e, f]
+        let (code, jumps, k) = (
+            insn.code.to_ne_bytes(),
+            [insn.jt, insn.jf],
+            insn.k.to_ne_bytes(),
+        );
+        code.into_iter().chain(jumps).chain(k)
     };
     filter.program().iter().flat_map(one).collect()
 }

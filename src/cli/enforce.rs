@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     };
     let default_override = args.enforcing.default_action();
     let reading = args.reading.reading(default_override);
-    let resolved = input::resolve(&name, &profile, &host, &reading)?;
+    let resolved = input::resolve(&name, &profile, &host, reading)?;
     warnings.extend(resolved.warnings);
     input::tell(&name, &warnings, args.strict)?;
     if default_override == Some(Action::Log) {

@@ -57,6 +57,12 @@ impl Error {
         Self::new(format!("{place}: {error}")).hint("nothing was run")
     }
 
+    /// Says which file it is about.
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
+    }
+
     /// Adds what to do.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

@@ -30,10 +30,10 @@ pub(super) fn resolve(
     name: &str,
     profile: &Profile,
     host: &Host,
-    reading: &Reading,
+    reading: Reading,
 ) -> Result<Resolved, Error> {
     profile
-        .resolve(host, reading)
+        .resolve(host, &reading)
         .map_err(|error| Error::in_file(name, &error))
 }
 

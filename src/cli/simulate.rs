@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
             )));
         }
         let because = because(reason, sysno.arch);
-        text.push_str(&match args.format {
+        let line = match args.format {
             Format::Text => format!("{action}\t{typed}\t{because}\n"),
             Format::Json => {
                 let value = serde_json::json!({
@@ -69,7 +69,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
                 });
                 format!("{value}\n")
             }
-        });
+        };
+        text.push_str(&line);
     }
     std::io::stdout()
         .write_all(text.as_bytes())

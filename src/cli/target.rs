@@ -65,7 +65,7 @@ impl TargetArgs {
             caps: self.capabilities()?,
         };
         let reading = self.reading.reading(self.default_action);
-        let resolved = input::resolve(&name, &profile, &host, &reading)?;
+        let resolved = input::resolve(&name, &profile, &host, reading)?;
         warnings.extend(resolved.warnings.iter().cloned());
         input::tell(&name, &warnings, self.strict)?;
         Ok(resolved)
