@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::dag::{Dag, Load, NodeId, Test};
 use super::search::{self, Map, Run};
 use crate::action::Action;
-use crate::bpf::{SeccompData, high, low};
+use crate::bpf::{MAX_INSNS, SeccompData, high, low};
 use crate::policy::{Condition, Op, Rule, Width};
 
 /// The decision of these rules, the first match deciding, on a machine of this byte order.
@@ -29,8 +29,7 @@ pub(super) fn decide(dag: &mut Dag, big_endian: bool, rules: &[Rule], fallback: 
     }
     let words = Words { big_endian };
     let in_turn = one_after_the_other(dag, words, rules, fallback);
-    let budget = 64 + 16 * rules.len();
-    match Cutter::new(dag, words, rules, fallback, budget).cut_all() {
+    match Cutter::new(dag, words, rules, fallback).cut_all() {
         // Cutting makes the shorter ways, so it may be a little larger.
         Some(cut) if dag.size(cut) <= dag.size(in_turn) * 5 / 4 + 4 => cut,
         _ => in_turn,
@@ -250,24 +249,22 @@ struct Cutter<'a> {
     fallback: NodeId,
     known: BTreeMap<Rest, NodeId>,
     /// How many more different rests may be decided before this is given up.
-    budget: usize,
+    rests: usize,
+    /// How many more rules may be looked at.
+    looks: usize,
 }
 
 impl<'a> Cutter<'a> {
-    fn new(
-        dag: &'a mut Dag,
-        words: Words,
-        rules: &'a [Rule],
-        fallback: NodeId,
-        budget: usize,
-    ) -> Self {
+    fn new(dag: &'a mut Dag, words: Words, rules: &'a [Rule], fallback: NodeId) -> Self {
         Self {
             dag,
             words,
             rules,
             fallback,
             known: BTreeMap::new(),
-            budget,
+            rests: 64 + 16 * rules.len(),
+            // Cutting is quadratic. This is enough for as many values of one argument as a program can hold.
+            looks: 1 << 24,
         }
     }
 
@@ -294,7 +291,7 @@ impl<'a> Cutter<'a> {
         if let Some(&node) = self.known.get(&rest) {
             return Some(node);
         }
-        self.budget = self.budget.checked_sub(1)?;
+        self.rests = self.rests.checked_sub(1)?;
         let node = match self.question(&rest)? {
             Question::Interval(arg, width) => self.by_interval(&rest, arg, width)?,
             Question::Masked(condition) => {
@@ -331,7 +328,13 @@ impl<'a> Cutter<'a> {
             .filter(|&condition| Question::of(condition) == question)
             .collect();
         let mut ranges = Ranges::default();
-        for (start, sample) in intervals(width, conditions) {
+        let intervals: Vec<_> = intervals(width, conditions).collect();
+        if intervals.len() > 2 * MAX_INSNS {
+            // No program has so many questions.
+            return None;
+        }
+        for (start, sample) in intervals {
+            self.looks = self.looks.checked_sub(rest.len())?;
             let left = self.left(rest, |condition| {
                 (Question::of(condition) == question).then(|| holds(condition, sample))
             });
