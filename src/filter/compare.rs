@@ -42,6 +42,7 @@ pub(super) fn masked(
     half(dag, high_word, high(mask), high(value), then, no)
 }
 
+/// One half of it, by the shortest question there is.
 fn half(dag: &mut Dag, word: Load, mask: u32, value: u32, yes: NodeId, no: NodeId) -> NodeId {
     match (mask, value) {
         (u32::MAX, _) => dag.ask(word, Test::Eq(value), yes, no),
@@ -56,12 +57,14 @@ fn half(dag: &mut Dag, word: Load, mask: u32, value: u32, yes: NodeId, no: NodeI
 pub(super) struct Ranges(Vec<(u64, NodeId)>);
 
 impl Ranges {
+    /// Adds what is from here on.
     pub(super) fn push(&mut self, start: u64, node: NodeId) {
         if self.0.last().is_none_or(|&(_, last)| last != node) {
             self.0.push((start, node));
         }
     }
 
+    /// The questions that decide this argument.
     pub(super) fn decide(&self, dag: &mut Dag, words: Words, arg: u8, width: Width) -> NodeId {
         let mut by_high: Vec<(u32, Vec<(u32, NodeId)>)> = Vec::new();
         let mut add = |high: u32, low: u32, node: NodeId| match by_high.last_mut() {
@@ -113,9 +116,8 @@ fn one_word(dag: &mut Dag, load: Load, ranges: &[(u32, NodeId)]) -> NodeId {
     dag.ask(load, Test::Set(!bits), outside, inside)
 }
 
-/// The bits of which every combination, and nothing else of these bits, is a single value that leads to one
-/// node: flags, which one question about all *other* bits decides. At least two bits, or one that saves
-/// something.
+/// Up to six bits of which every combination, zero too, is a single value that leads to the same node. One
+/// question, whether any *other* bit is set, decides all of them.
 fn subsets(map: &Map) -> Option<(u32, NodeId)> {
     let inside = map.runs().first().filter(|run| run.first == run.last)?.node;
     let leads_inside = |value: u32| {

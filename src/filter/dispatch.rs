@@ -115,6 +115,7 @@ impl Decider<'_> {
         })
     }
 
+    /// Puts a section into the map.
     fn section(&mut self, map: &mut Map, section: Section, gate: Option<NodeId>) {
         let (arch, start, end) = section;
         let abi = self.policy.abi(arch);
@@ -165,6 +166,7 @@ impl Decider<'_> {
         self.fallback(map, arch, first, last);
     }
 
+    /// Numbers that all get the fallback of the first.
     fn fallback(&mut self, map: &mut Map, arch: Arch, first: u32, last: u32) {
         let abi = self.policy.abi(arch);
         let action = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(first).0);

@@ -5,6 +5,7 @@
 //! fewer conditions, and the same rest is decided once. Where rules over several arguments would be
 //! multiplied by that, they are asked one after the other instead.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::compare::{Ranges, Words, masked};
@@ -150,7 +151,7 @@ impl<'a> Cutter<'a> {
             known: BTreeMap::new(),
             rests: 64 + 16 * rules.len(),
             // Cutting is quadratic. This is enough for as many values of one argument as a program can hold.
-            looks: 1 << 24,
+            looks: 1 << 23,
         }
     }
 
@@ -178,6 +179,8 @@ impl<'a> Cutter<'a> {
             return Some(node);
         }
         self.rests = self.rests.checked_sub(1)?;
+        // Finding the question takes longer than a look.
+        self.looks = self.looks.checked_sub(8 * rest.len())?;
         let node = match self.question(&rest)? {
             Question::Interval(arg, width) => self.by_interval(&rest, arg, width)?,
             Question::Masked(condition) => {
@@ -194,17 +197,13 @@ impl<'a> Cutter<'a> {
 
     /// The question that the most open conditions ask; of several, the one that comes first.
     fn question(&self, rest: &Rest) -> Option<Question> {
-        let mut asked: Vec<(Question, usize)> = Vec::new();
-        for condition in self.open(rest) {
-            let question = Question::of(condition);
-            match asked.iter_mut().find(|(other, _)| *other == question) {
-                Some((_, count)) => *count += 1,
-                None => asked.push((question, 1)),
-            }
+        let mut asked: BTreeMap<Question, (usize, Reverse<usize>)> = BTreeMap::new();
+        for (place, condition) in self.open(rest).enumerate() {
+            let unseen = (0, Reverse(place));
+            asked.entry(Question::of(condition)).or_insert(unseen).0 += 1;
         }
-        let most = asked.iter().map(|&(_, count)| count).max()?;
-        let first = asked.into_iter().find(|&(_, count)| count == most)?;
-        Some(first.0)
+        let most = asked.into_iter().max_by_key(|&(_, count)| count)?;
+        Some(most.0)
     }
 
     fn by_interval(&mut self, rest: &Rest, arg: u8, width: Width) -> Option<NodeId> {

@@ -284,3 +284,51 @@ fn frequent_calls_get_short_ways() {
         None
     );
 }
+
+#[test]
+fn many_learned_values_fit_or_are_refused() {
+    // A profile that holds forty values of an argument for every call; shared values cost only once.
+    let learned = |calls: u32, own: u64| {
+        let mut policy = policy(Arch::X86_64, &[]);
+        for nr in 0..calls {
+            let values: Vec<u64> = (0..40).map(|at| at * 1000 + u64::from(nr) * own).collect();
+            let rule = |conditions: &[Condition; 1]| Rule {
+                conditions: conditions.to_vec(),
+                action: Action::Allow,
+                origin: 0,
+            };
+            let rules = equal_to(&values, Width::W64).iter().map(rule).collect();
+            policy.abis[0].syscalls.insert(nr, rules);
+        }
+        Filter::compile(&policy, &Options::default())
+    };
+    assert!(learned(60, 1).is_ok());
+    assert!(learned(400, 0).unwrap().program().len() < 100);
+    let refused = learned(400, 1);
+    assert!(
+        matches!(&refused, Err(CompileError::TooLong { costliest, .. }) if costliest.len() == 5),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn absurd_policies_are_refused_in_time() {
+    // One syscall with masked comparisons that have nothing in common, and one with a very long chain.
+    let masks = (1..6000_u64).map(|mask| Op::MaskedEq(mask * 0x10_0001));
+    let chain = (0..20_000_u64).map(|_| Op::Ne);
+    for ops in [masks.collect::<Vec<_>>(), chain.collect()] {
+        let conditions: Vec<[Condition; 2]> = (0..)
+            .zip(ops)
+            .map(|(at, op)| {
+                let condition = |arg, value| Condition::new(arg, Width::W64, op, value).unwrap();
+                [condition(0, at * 3), condition(1, at * 5)]
+            })
+            .collect();
+        let rules: Vec<(&[Condition], Action)> = conditions
+            .iter()
+            .map(|conditions| (&conditions[..], Action::Errno(2)))
+            .collect();
+        let result = Filter::compile(&policy(Arch::X86_64, &rules), &Options::default());
+        assert!(matches!(result, Err(CompileError::TooLong { .. })));
+    }
+}
