@@ -212,16 +212,11 @@ impl<'a> Tracer<'a> {
             return;
         };
         recording.count(sysno);
-        match sysno.name() {
-            Some("clone" | "clone3") => {
-                if self.unhider.entered(tid, sysno, args[0], tracee).is_err() {
-                    recording.notes.insert(Note::Untraced);
-                }
-            }
-            Some("ptrace") => {
-                self.asking_ptrace.insert(tid);
-            }
-            _ => {}
+        if sysno.name() == Some("ptrace") {
+            self.asking_ptrace.insert(tid);
+        }
+        if self.unhider.entered(tid, sysno, args[0], tracee).is_err() {
+            recording.notes.insert(Note::Untraced);
         }
     }
 }
