@@ -49,7 +49,9 @@ fn usage(error: &clap::Error) -> Exit {
     let lines = rendered.lines().filter(|line| !line.trim().is_empty());
     let lines = lines.map(|line| match line.trim_start().split_once(": ") {
         Some(("tip", tip)) => format!("hint: {tip}"),
-        _ if line.starts_with("For more information") => "hint: for more information, try '--help'".into(),
+        _ if line.starts_with("For more information") => {
+            "hint: for more information, try '--help'".into()
+        }
         _ => line.to_owned(),
     });
     ui::say(&lines.collect::<Vec<_>>().join("\n"));
