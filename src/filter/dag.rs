@@ -148,6 +148,11 @@ impl Dag {
         matches!(self.node(id), Node::Return(_))
     }
 
+    /// Is it this answer?
+    pub(super) fn is(&self, id: NodeId, action: Action) -> bool {
+        self.node(id) == Node::Return(action.to_ret())
+    }
+
     /// How many instructions the longest way from here to an answer takes.
     pub(super) fn height(&self, id: NodeId, held: Option<Load>) -> u32 {
         let height = self.heights.get(id.index()).copied().unwrap_or(1);
