@@ -56,13 +56,14 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(arch: Arch, own_default: Action, arg_width: ArgWidth) -> Self {
+    /// A draft with room for this many rules.
+    pub(super) fn new(arch: Arch, own_default: Action, arg_width: ArgWidth, room: usize) -> Self {
         Self {
             arch,
             own_default,
             arg_width,
             multiplexers: Multiplexers::of(arch),
-            entries: Vec::new(),
+            entries: Vec::with_capacity(room),
             findings: Vec::new(),
         }
     }
@@ -187,7 +188,8 @@ impl Draft {
             .filter(|_| unknown == UnknownCalls::EnosysNewer)
             .and_then(|newest| newer(newest, default));
         // Stable: within a class the order of the file counts.
-        self.entries.sort_by_key(|entry| (entry.nr, entry.class));
+        self.entries
+            .sort_by_cached_key(|entry| (entry.nr, entry.class));
         let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(self.entries.len());
         for entry in std::mem::take(&mut self.entries) {
             match syscalls.last_mut().filter(|(last, _)| *last == entry.nr) {

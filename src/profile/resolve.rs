@@ -58,10 +58,11 @@ impl Profile {
         let mut warnings = dialect.ignored(self);
         let flags = self.install_flags(&mut warnings)?;
         let arches = self.architectures_on(host.native, dialect)?;
+        let names = self.rules.iter().map(|rule| rule.names.len()).sum();
         let mut drafts = Vec::with_capacity(arches.len());
         for arch in arches {
             warnings.extend(self.without_table(arch, own_default, default)?);
-            drafts.push(Draft::new(arch, own_default, reading.arg_width));
+            drafts.push(Draft::new(arch, own_default, reading.arg_width, names));
         }
         let mut notes = Vec::new();
         let mut unknown = Unknown::new(own_default, host.native);

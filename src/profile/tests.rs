@@ -270,6 +270,29 @@ fn real_profiles_survive_being_written() {
 }
 
 #[test]
+fn what_is_learned_can_be_added_to_dockers_default() {
+    let Some(base) = real("docker-default.json") else {
+        return;
+    };
+    let learned = |name: &str| Profile::learned([Arch::X86_64], [(vec![name.to_owned()], None)]);
+    let merged = Profile::union(&[base.clone(), learned("mount")]).unwrap();
+    let before = base.resolve(&host(), &Reading::default()).unwrap().policy;
+    let after = merged.resolve(&host(), &Reading::default()).unwrap().policy;
+    assert_eq!(ask(&before, "mount", [0; 3]), Action::Errno(1));
+    assert_eq!(ask(&after, "mount", [0; 3]), Action::Allow);
+    let names = crate::syscall::all(Arch::X86_64).map(|(_, name)| name);
+    for name in names.filter(|&name| name != "mount") {
+        for args in [[0; 3], [0x1000_0000, 9, 9], [38, 0, 0]] {
+            let want = ask(&before, name, args);
+            assert_eq!(ask(&after, name, args), want, "{name}");
+        }
+    }
+    // It says ENOSYS, on purpose, where the program was seen to get through.
+    let error = Profile::union(&[base, learned("clone3")]).unwrap_err();
+    assert!(error.to_string().starts_with("clone3 gets "), "{error}");
+}
+
+#[test]
 fn podmans_default_means_what_podman_makes_of_it() {
     let Some(profile) = real("podman-default.json") else {
         return;
