@@ -112,6 +112,7 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
         profile,
         took,
         end,
+        ..
     } = learned;
     let Some(profile) = profile else {
         ui::warn("the command ended before it was executed; no profile was written");
@@ -144,6 +145,13 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
         ui::warn(
             "learning was ended before the command; what it would have done since is not in the profile",
         );
+    }
+    if !learned.overruled.is_empty() {
+        let names: Vec<&str> = learned.overruled.iter().map(String::as_str).collect();
+        ui::warn(&format!(
+            "the command made syscalls that the base denies by a rule; they are allowed now: {}",
+            names.join(" ")
+        ));
     }
     tell_architectures(recording);
     for note in &recording.notes {

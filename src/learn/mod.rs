@@ -6,6 +6,7 @@
 
 mod closure;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -45,6 +46,8 @@ pub(crate) struct Learned {
     pub(crate) recording: Recording,
     /// What was written; `None` when the command never ran.
     pub(crate) profile: Option<Profile>,
+    /// The syscalls that the base denies by a rule and the command made: they are allowed now.
+    pub(crate) overruled: BTreeSet<String>,
     /// From exec to the end of the last descendant.
     pub(crate) took: Duration,
 }
@@ -80,6 +83,7 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         live,
         traced,
         written: 0,
+        overruled: BTreeSet::new(),
         terms: 0,
     };
     let end = session.watch()?;
@@ -96,6 +100,7 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         end,
         recording,
         profile,
+        overruled: session.overruled,
         took: begun.elapsed(),
     })
 }
@@ -157,6 +162,8 @@ struct Session {
     traced: Traced,
     /// How many different syscalls the last checkpoint held.
     written: usize,
+    /// What the base denies and the command made.
+    overruled: BTreeSet<String>,
     /// How many requests to end came.
     terms: u32,
 }
@@ -212,8 +219,11 @@ impl Session {
     /// Writes what is known by now.
     fn write(&mut self) -> Result<Profile, LearnError> {
         let learned = closure::profile_of(&self.live.recording());
-        let profile = match &self.request.base {
-            Some(base) => Profile::union(&[base.clone(), learned])?,
+        let profile = match self.request.base.clone() {
+            Some(mut base) => {
+                self.overruled = closure::overrule(&mut base, &learned);
+                Profile::union(&[base, learned])?
+            }
             None => learned,
         };
         self.request.output.write(profile.to_json())?;
