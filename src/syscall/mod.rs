@@ -6,11 +6,14 @@
 
 mod rows;
 mod table;
+mod width;
 
 use std::fmt;
 
 use crate::arch::{Arch, X32_BIT};
 use table::{NameId, Table};
+
+pub use width::is_32bit;
 
 /// How a number without a name is written: this and the decimal number (without the x32 bit).
 const UNNAMED: &str = "syscall_";
