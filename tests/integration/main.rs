@@ -29,3 +29,4 @@ mod profile;
 mod roundtrip;
 mod signals;
 mod transparency;
+mod widths;
