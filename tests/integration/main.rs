@@ -30,3 +30,4 @@ mod roundtrip;
 mod signals;
 mod tools;
 mod transparency;
+mod widths;
