@@ -6,13 +6,13 @@ use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::action::Action;
 use crate::command::Command;
-use crate::filter::{CompileError, Filter, Options};
+use crate::filter::{CompileError, Filter, Options, arm};
 use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
 use crate::profile::Flags;
 use crate::supervise;
 use crate::sys::caps::{CapDrop, bounding};
-use crate::sys::spawn::Seal;
+use crate::sys::spawn::{Gate, Seal};
 use crate::sys::wait::End;
 use crate::sys::{Errno, seccomp};
 use crate::syscall::Sysno;
@@ -194,10 +194,10 @@ pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
     }
     plan.seal(seal);
     if in_place {
-        let failure = plan.exec(|failure| LaunchError::of(failure, &command).exit().code());
+        let failure = plan.exec(|errno| launch::exec_exit(errno).code());
         return Err(LaunchError::of(failure, &command).into());
     }
-    let mut child = plan.spawn().map_err(setup("fork"))?;
+    let mut child = plan.spawn().map_err(LaunchError::from)?;
     let ready = launch::settle(&child)
         .and_then(|()| child.open_gate().map_err(setup("let the command go")));
     if let Err(error) = ready {
@@ -237,7 +237,7 @@ fn compile(
     )?;
     Ok(Seal {
         program: filter.program().to_vec(),
-        secret_slots: filter.launch_slots(),
+        gate: filter.launch_slots().map(|slots| Gate { slots, arm }),
         flags: kernel_flags(flags),
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::command::Command;
 use crate::exit::Exit;
-use crate::sys::spawn::{Child, Failure, Image, Plan, Stage};
+use crate::sys::spawn::{Child, Failure, Image, Plan, SpawnError, Stage};
 use crate::sys::{Errno, process, signal};
 
 /// Why the command was not started.
@@ -41,16 +41,17 @@ pub(crate) fn setup(what: &'static str) -> impl FnOnce(Errno) -> LaunchError {
     move |source| LaunchError::Setup { what, source }
 }
 
+impl From<SpawnError> for LaunchError {
+    fn from(error: SpawnError) -> Self {
+        setup(error.call)(error.errno)
+    }
+}
+
 impl LaunchError {
     /// The exit code that says it.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            // The file was there when we looked, so its interpreter is missing, or it has gone since.
-            Self::Exec {
-                source: Errno::ENOENT,
-                ..
-            } => Exit::NOT_FOUND,
-            Self::Exec { .. } => Exit::NOT_EXECUTABLE,
+            Self::Exec { source, .. } => exec_exit(*source),
             Self::Setup { .. } | Self::Step { .. } => Exit::FAILURE,
         }
     }
@@ -67,6 +68,15 @@ impl LaunchError {
                 source: failure.errno,
             },
         }
+    }
+}
+
+/// The exit code that says why an execve failed.
+pub(crate) const fn exec_exit(errno: Errno) -> Exit {
+    match errno {
+        // The file was there when we looked, so its interpreter is missing, or it has gone since.
+        Errno::ENOENT => Exit::NOT_FOUND,
+        _ => Exit::NOT_EXECUTABLE,
     }
 }
 

@@ -1,12 +1,16 @@
 //! Files that are written whole or not at all: beside their place, then renamed into it.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+/// How many outputs this process has claimed, so that each has a name of its own while it is written.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// May the file exist already?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,16 @@ pub(crate) enum OutputError {
     Exists {
         /// The file.
         path: PathBuf,
+    },
+    /// The new file is whole, and could not be put in its place.
+    #[error("cannot put '{}' in its place; what was written is in '{}'", path.display(), kept.display())]
+    Place {
+        /// The place.
+        path: PathBuf,
+        /// Where the new file is.
+        kept: PathBuf,
+        /// Why it failed.
+        source: io::Error,
     },
     /// It is something that cannot be replaced by a file.
     #[error("'{}' is not a regular file", path.display())]
@@ -71,12 +85,11 @@ impl Output {
                 });
             }
         }
-        let Some(name) = path.file_name() else {
+        if path.file_name().is_none() {
             return Err(OutputError::NotAFile { path });
-        };
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}", std::process::id()));
+        }
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let hidden = format!(".seccomp-run-{}-{count}", std::process::id());
         let output = Self {
             sibling: path.with_file_name(hidden),
             path,
@@ -91,7 +104,7 @@ impl Output {
     /// Writes the file, replacing what an earlier call wrote.
     ///
     /// # Errors
-    /// [`OutputError::Exists`] when somebody else made the file meanwhile; ours stays beside it.
+    /// [`OutputError::Place`] when somebody else made the file meanwhile; ours stays beside it.
     pub(crate) fn write(&mut self, contents: impl AsRef<[u8]>) -> Result<(), OutputError> {
         let mut file = self.create()?;
         let written = file.write_all(contents.as_ref()).and_then(|()| {
@@ -116,18 +129,26 @@ impl Output {
     fn rename(&self) -> Result<(), OutputError> {
         let result = match self.existing {
             Existing::Replace => fs::rename(&self.sibling, &self.path),
-            Existing::Keep => {
-                let flags = RenameFlags::RENAME_NOREPLACE;
-                renameat2(AT_FDCWD, &self.sibling, AT_FDCWD, &self.path, flags)
-                    .map_err(io::Error::from)
-            }
+            Existing::Keep => self.rename_to_new(),
         };
-        result.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => OutputError::Exists {
-                path: self.path.clone(),
-            },
-            _ => self.io("rename the new file to", error),
+        result.map_err(|source| OutputError::Place {
+            path: self.path.clone(),
+            kept: self.sibling.clone(),
+            source,
         })
+    }
+
+    /// Renames to a name that must not exist.
+    fn rename_to_new(&self) -> io::Result<()> {
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        match renameat2(AT_FDCWD, &self.sibling, AT_FDCWD, &self.path, flags) {
+            // Network file systems know no flags, but a link replaces nothing either.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                fs::hard_link(&self.sibling, &self.path)?;
+                fs::remove_file(&self.sibling)
+            }
+            result => result.map_err(io::Error::from),
+        }
     }
 
     /// Makes the sibling. Whoever planted something under its name gains nothing: it is removed, and the
@@ -209,7 +230,7 @@ mod tests {
         fs::write(&path, "theirs").unwrap();
         assert!(matches!(
             output.write("ours"),
-            Err(OutputError::Exists { .. })
+            Err(OutputError::Place { .. })
         ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
         assert_eq!(fs::read_to_string(&output.sibling).unwrap(), "ours");

@@ -6,10 +6,19 @@ use std::fmt;
 use crate::arch::Arch;
 use crate::syscall::Sysno;
 
+/// So many different calls without a name are kept: a kernel newer than our tables has a few, and a hostile
+/// command could make millions.
+const MAX_UNNAMED: usize = 64;
+
+/// So many calls that no profile can hold are noted.
+const MAX_INEXPRESSIBLE: usize = 4;
+
 /// The syscalls that a command and all its descendants made, from its exec on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recording {
     counts: HashMap<Sysno, u64>,
+    /// How many of them have no name.
+    unnamed: usize,
     /// Processes and threads that were traced.
     pub tasks: u64,
     /// Was a thread among them?
@@ -25,8 +34,8 @@ pub enum Note {
     Untraced,
     /// A syscall-stop could not be read.
     Unread,
-    /// Tasks never reported their end.
-    Unaccounted,
+    /// More calls without a name than any kernel has: not all of them were kept.
+    TooManyUnnamed,
     /// The command wanted to trace a process and was refused, since a process has one tracer only.
     PtraceRefused,
     /// A call that no profile can hold: architecture (`AUDIT_ARCH_*`) and number.
@@ -46,9 +55,11 @@ impl fmt::Display for Note {
                  tracer; what it did is not in the profile",
             ),
             Self::Unread => f.write_str("incomplete: a syscall of the command could not be read"),
-            Self::Unaccounted => {
-                f.write_str("incomplete: not every process of the command was seen to end")
-            }
+            Self::TooManyUnnamed => write!(
+                f,
+                "incomplete: the command made calls of more than {MAX_UNNAMED} numbers without a name; \
+                 the others are not in the profile"
+            ),
             Self::PtraceRefused => f.write_str(
                 "the command wanted to trace a process itself and was refused, because a process has only \
                  one tracer; what it would have done with it is not in the profile",
@@ -64,14 +75,32 @@ impl fmt::Display for Note {
 impl Note {
     /// Does it mean that calls of the command may be missing?
     pub const fn is_loss(&self) -> bool {
-        matches!(self, Self::Untraced | Self::Unread | Self::Unaccounted)
+        matches!(self, Self::Untraced | Self::Unread | Self::TooManyUnnamed)
     }
 }
 
 impl Recording {
     /// Counts one call.
     pub fn count(&mut self, sysno: Sysno) {
-        *self.counts.entry(sysno).or_default() += 1;
+        if let Some(count) = self.counts.get_mut(&sysno) {
+            *count += 1;
+        } else if sysno.name().is_some() || self.unnamed < MAX_UNNAMED {
+            self.unnamed += usize::from(sysno.name().is_none());
+            self.counts.insert(sysno, 1);
+        } else {
+            self.notes.insert(Note::TooManyUnnamed);
+        }
+    }
+
+    /// Takes note of a call that no profile can hold. A few stand for all.
+    pub fn inexpressible(&mut self, audit: u32, nr: u32) {
+        let known = self
+            .notes
+            .iter()
+            .filter(|note| matches!(note, Note::Inexpressible { .. }));
+        if known.count() < MAX_INEXPRESSIBLE {
+            self.notes.insert(Note::Inexpressible { audit, nr });
+        }
     }
 
     /// Every syscall that was made, and how often, in the order of architectures and numbers.
@@ -109,6 +138,26 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_strange_numbers_is_told_and_not_kept() {
+        let mut recording = Recording::default();
+        for nr in 10_000..20_000 {
+            recording.count(Sysno {
+                arch: Arch::X86_64,
+                nr,
+            });
+            recording.inexpressible(0, nr);
+        }
+        assert_eq!(recording.distinct(), MAX_UNNAMED);
+        assert!(recording.notes.contains(&Note::TooManyUnnamed));
+        assert_eq!(recording.notes.len(), 1 + MAX_INEXPRESSIBLE);
+        recording.count(Sysno {
+            arch: Arch::X86_64,
+            nr: 0,
+        });
+        assert!(recording.has_name("read"), "what has a name is kept");
+    }
 
     #[test]
     fn calls_are_kept_by_architecture_and_number() {

@@ -13,26 +13,28 @@ use crate::sys::{Errno, process};
 /// All signals must have been blocked before the command was forked. What is left of the command's
 /// descendants is left alone; when we are PID 1, our own end ends them.
 pub(crate) fn until_end(child: &Child) -> Result<End, Errno> {
+    let mut jobs = JobControl::default();
     loop {
-        if let Some(end) = reap(child)? {
+        if let Some(end) = reap(child, &mut jobs)? {
             // The command's last orphans may have ended with it.
             while let Ok(Some(_)) = wait::next(-1, Block::No) {}
             return Ok(end);
         }
         if let Some(taken) = signal::take()? {
             forward(child, taken);
+            jobs.taken(taken.signal);
         }
     }
 }
 
 /// Reaps whatever has ended. Returns how the command ended, if it did.
-fn reap(child: &Child) -> Result<Option<End>, Errno> {
+fn reap(child: &Child, jobs: &mut JobControl) -> Result<Option<End>, Errno> {
     loop {
         match wait::job_stops()? {
             None => return Ok(None),
             Some((pid, Change::Ended(end))) if pid == child.pid() => return Ok(Some(end)),
             Some((pid, Change::Stopped(stop))) if pid == child.pid() => {
-                follow_stop(Signal::from_raw(stop.signal));
+                jobs.stopped(Signal::from_raw(stop.signal));
             }
             Some(_) => {}
         }
@@ -41,13 +43,42 @@ fn reap(child: &Child) -> Result<Option<End>, Errno> {
 
 /// When job control stops the command, the shell that waits for us must see a stop too.
 ///
-/// Only for the terminal's own stop signals: whoever sends `SIGSTOP` to the command alone will continue it
-/// alone, and we would sleep on. Never as PID 1, which nobody could continue.
-pub(crate) fn follow_stop(signal: Signal) {
-    let by_terminal = matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU);
-    if by_terminal && std::process::id() != 1 && process::has_terminal() {
-        signal::stop_self();
+/// We follow when both have happened, in whichever order: a stop signal came to us (the terminal's goes to
+/// the whole group, and somebody's to us is passed on), and the command stopped by one. A command that is
+/// stopped alone will be continued alone, and we would sleep on. Never as PID 1, which nobody continues.
+#[derive(Debug, Default)]
+pub(crate) struct JobControl {
+    asked: bool,
+    stopped: bool,
+}
+
+impl JobControl {
+    /// A signal came to us.
+    pub(crate) fn taken(&mut self, signal: Signal) {
+        match signal {
+            Signal::CONT => *self = Self::default(),
+            signal if is_job_stop(signal) => self.asked = true,
+            _ => {}
+        }
+        self.follow();
     }
+
+    /// The command was stopped by this signal.
+    pub(crate) fn stopped(&mut self, signal: Signal) {
+        self.stopped |= is_job_stop(signal);
+        self.follow();
+    }
+
+    fn follow(&mut self) {
+        if self.asked && self.stopped && std::process::id() != 1 {
+            *self = Self::default();
+            signal::stop_self();
+        }
+    }
+}
+
+const fn is_job_stop(signal: Signal) -> bool {
+    matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU)
 }
 
 /// Passes a signal on to the command, unless it has it already or it concerns only us.

@@ -1,6 +1,7 @@
 //! Errors as the user sees them: one message, hints on lines of their own, and an exit code.
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 
 use crate::command::CommandError;
 use crate::enforce::EnforceError;
@@ -120,7 +121,14 @@ impl From<LaunchError> for Error {
                 Errno::ENOMEM => shown.hint("too many filters are stacked already (the kernel's limit is 32768 instructions)"),
                 _ => shown.hint("a sandbox around this process may forbid seccomp(2)"),
             },
-            LaunchError::Exec { .. } | LaunchError::Step { .. } | LaunchError::Setup { .. } => shown,
+            LaunchError::Setup { source, .. } => match source {
+                Errno::EMFILE | Errno::ENFILE => shown.hint("the limit on open files is too low (ulimit -n)"),
+                Errno::EAGAIN => shown.hint("the limit on processes is too low (ulimit -u, or a cgroup's pids.max)"),
+                Errno::ENOMEM => shown.hint("there is not enough memory (ulimit -v, or a cgroup's limit)"),
+                Errno::ENOSYS => shown.hint("this kernel is too old: Linux 5.9 is needed, or --exec"),
+                _ => shown,
+            },
+            LaunchError::Exec { .. } | LaunchError::Step { .. } => shown,
         }
     }
 }
@@ -170,9 +178,17 @@ impl From<OutputError> for Error {
                 shown.hint("--update adds to it what this run needs besides, --force replaces it")
             }
             OutputError::NotAFile { .. } => shown.hint("name a file with -o FILE"),
-            OutputError::Io { .. } => {
-                shown.hint("name a file in a directory that can be written with -o FILE")
-            }
+            OutputError::Place { .. } => shown.hint("move it there yourself"),
+            OutputError::Io { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    shown.hint("make room on the disk")
+                }
+                ErrorKind::FileTooLarge => {
+                    shown.hint("the limit on file sizes is too low (ulimit -f)")
+                }
+                ErrorKind::InvalidFilename => shown.hint("choose a shorter name with -o FILE"),
+                _ => shown.hint("name a file in a directory that can be written with -o FILE"),
+            },
         }
     }
 }

@@ -131,7 +131,6 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
         recording,
         profile,
         took,
-        end,
         ..
     } = learned;
     let Some(profile) = profile else {
@@ -161,9 +160,9 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
         count(all.len(), "syscall", "syscalls"),
         all.len().saturating_sub(observed.len()),
     ));
-    if end.is_none() {
+    if learned.cut_short {
         ui::warn(
-            "learning was ended before the command; what it would have done since is not in the profile",
+            "learning was ended before the last process was; what it would have done since is not in the profile",
         );
     }
     if !learned.overruled.is_empty() {

@@ -18,7 +18,7 @@ use crate::launch::{self, LaunchError, setup};
 use crate::output::{Output, OutputError};
 use crate::profile::Profile;
 use crate::recording::{Note, Recording};
-use crate::supervise;
+use crate::supervise::{self, JobControl};
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::spawn::{Child, Plan};
 use crate::sys::wait::End;
@@ -26,6 +26,9 @@ use crate::trace::{Live, TraceError, Tracer};
 
 /// How often the profile so far is written.
 const CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// How long after the first `SIGTERM` another one means it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to learn, and from where.
 pub(crate) struct Request {
@@ -53,8 +56,10 @@ pub(crate) struct Setting {
 
 /// What came of it.
 pub(crate) struct Learned {
-    /// How the command ended; `None` when learning was ended first.
+    /// How the command itself ended; `None` when learning was ended first.
     pub(crate) end: Option<End>,
+    /// Learning was ended while somebody was still running.
+    pub(crate) cut_short: bool,
     /// What it did.
     pub(crate) recording: Recording,
     /// What was written; `None` when the command never ran.
@@ -98,24 +103,26 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         started: SystemTime::now(),
         written: 0,
         overruled: BTreeSet::new(),
-        terms: 0,
+        termed: None,
+        jobs: JobControl::default(),
     };
     let ended = session.watch();
     if let Some(failure) = session.traced.child.failure() {
         return Err(LaunchError::of(failure, &session.request.command).into());
     }
     // What was recorded is written even when recording broke off: that is said afterwards.
-    let profile = if session.live.executed() {
-        let end = ended.as_ref().ok().copied().flatten();
+    let end = session.live.main_end();
+    let written = if session.live.executed() {
         Some(session.write(end)?)
     } else {
         None
     };
-    let end = ended?;
-    let recording = session.live.recording().clone();
+    let cut_short = ended? == Watched::ToldToEnd;
+    let (profile, recording) = written.unzip();
     Ok(Learned {
         end,
-        recording,
+        cut_short,
+        recording: recording.unwrap_or_default(),
         profile,
         overruled: session.overruled,
         took: session.begun.elapsed(),
@@ -155,8 +162,8 @@ fn start(plan: Plan, live: &Arc<Live>) -> Result<Traced, LearnError> {
 
 /// Forks, seizes, settles, and lets the command go.
 fn seize(plan: Plan, live: &Live) -> Result<(Arc<Child>, Tracer<'_>), LearnError> {
-    let mut child = plan.spawn().map_err(setup("fork"))?;
-    let ready = Tracer::seize(child.pid(), live, supervise::follow_stop).map_err(LearnError::from);
+    let mut child = plan.spawn().map_err(LaunchError::from)?;
+    let ready = Tracer::seize(child.pid(), live).map_err(LearnError::from);
     let ready = ready.and_then(|tracer| {
         signal::no_child_stops().map_err(setup("set signal dispositions"))?;
         launch::settle(&child)?;
@@ -183,24 +190,39 @@ struct Session {
     written: usize,
     /// What the base denies and the command made.
     overruled: BTreeSet<String>,
-    /// How many requests to end came.
-    terms: u32,
+    /// When the first `SIGTERM` came.
+    termed: Option<Instant>,
+    jobs: JobControl,
+}
+
+/// Why watching is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    /// Everybody has ended.
+    AllEnded,
+    /// A signal asked for it.
+    ToldToEnd,
 }
 
 impl Session {
     /// Takes signals and writes checkpoints until tracing is over, or is asked to be.
-    fn watch(&mut self) -> Result<Option<End>, LearnError> {
+    fn watch(&mut self) -> Result<Watched, LearnError> {
         let mut last = Instant::now();
         loop {
             if let Ok(outcome) = self.traced.outcome.try_recv() {
-                return Ok(outcome?);
+                outcome?;
+                return Ok(Watched::AllEnded);
             }
             let taken = signal::take_other_than_child(CHECKPOINT).map_err(setup("take signals"))?;
-            if let Some(taken) = taken
-                && self.is_told_to_end(taken)
-            {
-                // The tracees die with this process (PTRACE_O_EXITKILL).
-                return Ok(None);
+            if let Some(taken) = taken {
+                if self.is_told_to_end(taken) {
+                    // The tracees die with this process (PTRACE_O_EXITKILL).
+                    return Ok(Watched::ToldToEnd);
+                }
+                self.jobs.taken(taken.signal);
+            }
+            if let Some(signal) = self.live.take_stop() {
+                self.jobs.stopped(signal);
             }
             if last.elapsed() >= CHECKPOINT {
                 self.checkpoint();
@@ -216,12 +238,16 @@ impl Session {
             taken.signal,
             Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT
         );
-        if asks && self.live.main_ended() {
+        if asks && self.live.main_end().is_some() {
             return true;
         }
         supervise::forward(&self.traced.child, taken);
-        self.terms += u32::from(taken.signal == Signal::TERM);
-        self.terms > 1
+        if taken.signal != Signal::TERM {
+            return false;
+        }
+        // timeout(1) sends two at once: to its child, and to the group.
+        let first = *self.termed.get_or_insert_with(Instant::now);
+        first.elapsed() >= PATIENCE
     }
 
     fn checkpoint(&mut self) {
@@ -236,7 +262,7 @@ impl Session {
     }
 
     /// Writes what is known by now: the profile, then its evidence.
-    fn write(&mut self, end: Option<End>) -> Result<Profile, LearnError> {
+    fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
         let recording = self.live.recording().clone();
         let learned = closure::profile_of(&recording);
         let profile = match self.request.base.clone() {
@@ -253,7 +279,7 @@ impl Session {
             evidence.runs.push(run);
             output.write(evidence.to_json())?;
         }
-        Ok(profile)
+        Ok((profile, recording))
     }
 
     /// This run, as the evidence tells it.

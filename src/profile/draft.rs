@@ -181,9 +181,14 @@ impl Draft {
 
     /// The rules in their order, and what was odd about them.
     pub(super) fn finish(mut self, default: Action, unknown: UnknownCalls) -> (Abi, Vec<Finding>) {
+        let sysno = |nr| Sysno {
+            arch: self.arch,
+            nr,
+        };
         let direct = self.entries.iter().filter(|entry| !entry.is_companion);
         let newer = direct
             .map(|entry| entry.nr)
+            .filter(|&nr| !sysno(nr).is_private())
             .max()
             .filter(|_| unknown == UnknownCalls::EnosysNewer)
             .and_then(|newest| newer(newest, default));

@@ -3,7 +3,7 @@
 //! What to give up is worked out before the fork (with the `caps` crate); this is the part that must be
 //! async-signal-safe.
 
-use super::{Errno, check, check_int};
+use super::{Errno, ZERO, check, check_int};
 
 /// Sets of capabilities as bit masks: bit n is capability number n.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub(crate) struct CapDrop {
 
 /// The bounding set of this thread, with whatever capabilities the kernel knows.
 pub(crate) fn bounding() -> u64 {
-    let held = |number: &u32| {
+    let held = |number: &libc::c_ulong| {
         // SAFETY: takes numbers only; fails with EINVAL for numbers that are no capability.
-        let result = unsafe { libc::prctl(libc::PR_CAPBSET_READ, *number, 0, 0, 0) };
+        let result = unsafe { libc::prctl(libc::PR_CAPBSET_READ, *number, ZERO, ZERO, ZERO) };
         result == 1
     };
     (0..64)
@@ -53,12 +53,12 @@ struct Data {
 pub(crate) fn limit(plan: &CapDrop) -> Result<(), Errno> {
     for number in bits(plan.bounding) {
         // SAFETY: takes numbers only.
-        check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) })?;
+        check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, ZERO, ZERO, ZERO) })?;
     }
     for number in bits(plan.ambient) {
         let lower = libc::PR_CAP_AMBIENT_LOWER;
         // SAFETY: takes numbers only; the unused ones must be 0.
-        check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, lower, number, 0, 0) })?;
+        check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, lower, number, ZERO, ZERO) })?;
     }
     Ok(())
 }

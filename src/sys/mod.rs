@@ -19,6 +19,10 @@ pub(crate) mod wait;
 
 pub(crate) use nix::errno::Errno;
 
+/// Numbers for variadic calls, which take each argument as a whole register: a plain `0` would be an `int`.
+const ZERO: libc::c_ulong = 0;
+const ONE: libc::c_ulong = 1;
+
 /// Turns the C convention "-1 and errno" into a `Result`. Async-signal-safe.
 fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result == -1 {

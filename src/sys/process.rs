@@ -4,25 +4,25 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::wait::Tid;
-use super::{Errno, check, check_int};
+use super::{Errno, ONE, ZERO, check, check_int};
 
 /// Sets `no_new_privs`: from here on, no exec gains privileges. Async-signal-safe.
 pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
     // SAFETY: takes numbers only; the unused ones must be 0.
-    check_int(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+    check_int(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, ONE, ZERO, ZERO, ZERO) }).map(drop)
 }
 
 /// Makes this process undumpable: no other process of the same user can trace it, read or write its
 /// memory, or take its descriptors.
 pub(crate) fn set_undumpable() -> Result<(), Errno> {
     // SAFETY: takes a number only.
-    check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+    check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, ZERO, ZERO, ZERO, ZERO) }).map(drop)
 }
 
 /// Makes orphaned descendants our children, so that we reap them.
 pub(crate) fn become_subreaper() -> Result<(), Errno> {
     // SAFETY: takes a number only.
-    check_int(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+    check_int(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, ONE, ZERO, ZERO, ZERO) }).map(drop)
 }
 
 /// A descriptor that stands for a child of ours. It is close-on-exec.
@@ -81,11 +81,6 @@ fn close_range(first: i32, last: i32) -> Result<(), Errno> {
 fn duplicate_onto(from: BorrowedFd<'_>, onto: i32) -> Result<(), Errno> {
     // SAFETY: takes numbers only; `onto` is a standard stream, which nothing here owns.
     check_int(unsafe { libc::dup2(from.as_raw_fd(), onto) }).map(drop)
-}
-
-/// Has this process a controlling terminal?
-pub(crate) fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Is this process the leader of its session?

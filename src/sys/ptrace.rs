@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use super::signal::Signal;
 use super::wait::Tid;
-use super::{Errno, check};
+use super::{Errno, ZERO, check};
 
 /// A tracee in a ptrace-stop.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
 pub(crate) fn seize(tid: Tid) -> Result<(), Errno> {
     let options = libc::c_long::from(OPTIONS);
     // SAFETY: SEIZE takes a tid, a null address and options by value.
-    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0, options) }).map(drop)
+    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, ZERO, options) }).map(drop)
 }
 
 impl Stopped {
@@ -80,7 +80,7 @@ impl Stopped {
         };
         let signal = libc::c_long::from(signal.map_or(0, Signal::as_raw));
         // SAFETY: both requests take a tid and a number; the address is ignored.
-        check(unsafe { libc::ptrace(request, self.0, 0, signal) }).map(drop)
+        check(unsafe { libc::ptrace(request, self.0, ZERO, signal) }).map(drop)
     }
 
     /// What syscall this stop is about.
@@ -116,7 +116,7 @@ impl Stopped {
     pub(crate) fn event_message(&self) -> Result<Tid, Errno> {
         let mut message: libc::c_ulong = 0;
         // SAFETY: the kernel writes one unsigned long to a local of that type.
-        check(unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, self.0, 0, &raw mut message) })?;
+        check(unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, self.0, ZERO, &raw mut message) })?;
         // 0 is nobody, and what the kernel says for a task that our pid namespace does not show.
         Ok(Tid::try_from(message).unwrap_or(0))
     }
@@ -125,7 +125,7 @@ impl Stopped {
     pub(crate) fn peek(&self, address: u64) -> Result<u64, Errno> {
         Errno::clear();
         // SAFETY: PEEKDATA reads the tracee's memory, never ours; glibc's wrapper returns the word.
-        let word = unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, self.0, address, 0) };
+        let word = unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, self.0, address, ZERO) };
         if word == -1 && Errno::last_raw() != 0 {
             return Err(Errno::last());
         }

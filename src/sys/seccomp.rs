@@ -1,6 +1,6 @@
 //! `seccomp(2)`: installing a filter, and asking what the kernel knows.
 
-use super::{Errno, check};
+use super::{Errno, ZERO, check};
 
 /// Installs a filter in the calling thread. Async-signal-safe.
 ///
@@ -36,7 +36,7 @@ pub(crate) fn action_available(ret: u32) -> Result<(), Errno> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_GET_ACTION_AVAIL,
-            0,
+            ZERO,
             &raw const action,
         )
     };

@@ -52,27 +52,41 @@ impl fmt::Display for Signal {
     }
 }
 
-/// A set of signals, as masks are.
-#[derive(Clone, Copy)]
-pub(crate) struct Mask(libc::sigset_t);
+/// A set of signals as the kernel has it: bit n-1 is signal n.
+///
+/// Not the C library's, whose functions leave out signals 32 and 33 without a word: it uses them itself, but
+/// they can be sent to us, and they would end us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mask(u64);
+
+impl Mask {
+    const ALL: Self = Self(u64::MAX);
+
+    const fn without(self, signal: Signal) -> Self {
+        Self(self.0 & !(1 << (signal.0 - 1)))
+    }
+
+    /// Makes it this thread's mask, and returns the one before. Async-signal-safe.
+    pub(crate) fn set(self) -> Result<Self, Errno> {
+        let mut old = 0_u64;
+        let (how, size) = (libc::SIG_SETMASK, size_of::<u64>());
+        // SAFETY: both point to locals of the size that is given.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                how,
+                &raw const self.0,
+                &raw mut old,
+                size,
+            )
+        };
+        check(result).map(|_| Self(old))
+    }
+}
 
 /// Blocks every signal in this thread and those it starts; returns the mask as it was.
 pub(crate) fn block_all() -> Result<Mask, Errno> {
-    let all = full_set()?;
-    let mut old = MaybeUninit::uninit();
-    // SAFETY: both point to locals of the right type; the first is initialised.
-    let result = unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const all, old.as_mut_ptr()) };
-    check_int(result)?;
-    // SAFETY: sigprocmask succeeded, so it wrote the old mask.
-    Ok(Mask(unsafe { old.assume_init() }))
-}
-
-/// Sets this thread's mask. Async-signal-safe.
-pub(crate) fn set_mask(mask: &Mask) -> Result<(), Errno> {
-    // SAFETY: the set is initialised, and a null pointer for the old mask is allowed.
-    let result =
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const mask.0, std::ptr::null_mut()) };
-    check_int(result).map(drop)
+    Mask::ALL.set()
 }
 
 /// Is this signal's disposition "ignore"? Async-signal-safe.
@@ -110,37 +124,35 @@ pub(crate) struct Taken {
 
 /// Waits for the next blocked signal, for ever.
 pub(crate) fn take() -> Result<Option<Taken>, Errno> {
-    take_from(full_set()?, None)
+    take_from(Mask::ALL, None)
 }
 
 /// Waits for the next blocked signal except `SIGCHLD`, for at most this long.
 pub(crate) fn take_other_than_child(limit: Duration) -> Result<Option<Taken>, Errno> {
-    let mut set = full_set()?;
-    // SAFETY: the set is initialised, and the number is a signal's.
-    check_int(unsafe { libc::sigdelset(&raw mut set, libc::SIGCHLD) })?;
-    take_from(set, Some(limit))
-}
-
-fn full_set() -> Result<libc::sigset_t, Errno> {
-    let mut all = MaybeUninit::uninit();
-    // SAFETY: sigfillset initialises the set it is given, which is a local of the right type.
-    check_int(unsafe { libc::sigfillset(all.as_mut_ptr()) })?;
-    // SAFETY: it succeeded, so the set is initialised.
-    Ok(unsafe { all.assume_init() })
+    take_from(Mask::ALL.without(Signal::CHLD), Some(limit))
 }
 
 /// `None` when the time is over, or when a stop and continue of this process interrupted the wait.
-fn take_from(set: libc::sigset_t, timeout: Option<Duration>) -> Result<Option<Taken>, Errno> {
+fn take_from(set: Mask, timeout: Option<Duration>) -> Result<Option<Taken>, Errno> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let limit = timeout.map(|timeout| libc::timespec {
         tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     });
     let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the set is initialised, info is a local of the right type, and the limit is null
+    let size = size_of::<u64>();
+    // SAFETY: the set has the size that is given, info is a local of the right type, and the limit is null
     // (wait for ever) or points to a local that outlives the call.
-    let result = unsafe { libc::sigtimedwait(&raw const set, info.as_mut_ptr(), limit) };
-    let number = match check_int(result) {
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set.0,
+            info.as_mut_ptr(),
+            limit,
+            size,
+        )
+    };
+    let number = match check(result) {
         Ok(number) => number,
         Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
         Err(errno) => return Err(errno),
@@ -152,7 +164,8 @@ fn take_from(set: libc::sigset_t, timeout: Option<Duration>) -> Result<Option<Ta
     let sender = unsafe { info.si_pid() };
     let by_kernel = info.si_code == libc::SI_KERNEL;
     Ok(Some(Taken {
-        signal: Signal(number),
+        // Signals go to 64.
+        signal: Signal(i32::try_from(number).unwrap_or_default()),
         by_kernel,
         sender,
     }))

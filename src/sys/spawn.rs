@@ -38,10 +38,20 @@ pub(crate) struct Image {
 pub(crate) struct Seal {
     /// The instructions.
     pub(crate) program: Vec<libc::sock_filter>,
-    /// Where the six words of the launch secret go, if the program asks for one.
-    pub(crate) secret_slots: Option<[usize; 6]>,
+    /// The place of the launch secret, if the program asks for one.
+    pub(crate) gate: Option<Gate>,
     /// `SECCOMP_FILTER_FLAG_*`.
     pub(crate) flags: libc::c_ulong,
+}
+
+/// Where a program compares the launch secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    /// The instructions that hold its six words.
+    pub(crate) slots: [usize; 6],
+    /// Puts the secret there, given as the arguments 3 to 5 of the launching call; false when these are
+    /// not the instructions of a gate. Async-signal-safe.
+    pub(crate) arm: fn(&mut [libc::sock_filter], &[usize; 6], [u64; 3]) -> bool,
 }
 
 /// Everything that happens between fork and exec.
@@ -56,6 +66,8 @@ pub(crate) struct Plan {
     no_new_privs: bool,
     caps: Option<CapDrop>,
     seal: Option<Seal>,
+    /// The launch secret, once it is drawn.
+    secret: [u64; 3],
     report: Report,
 }
 
@@ -120,6 +132,14 @@ pub(crate) struct Failure {
     pub(crate) errno: Errno,
 }
 
+/// Why there is no child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpawnError {
+    /// What was tried.
+    pub(crate) call: &'static str,
+    pub(crate) errno: Errno,
+}
+
 /// How a child leaves that could not execute the command; the report says why.
 const FAILED: libc::c_int = 125;
 
@@ -151,6 +171,7 @@ impl Plan {
             no_new_privs: true,
             caps: None,
             seal: None,
+            secret: [0; 3],
             report: Report::new()?,
         })
     }
@@ -172,21 +193,22 @@ impl Plan {
 
     /// Forks. The child waits behind a gate until [`Child::open_gate`], and leaves without executing
     /// anything when the launcher dies first.
-    pub(crate) fn spawn(mut self) -> Result<Child, Errno> {
-        let (reader, writer) = std::io::pipe().map_err(|error| errno_of(&error))?;
+    pub(crate) fn spawn(mut self) -> Result<Child, SpawnError> {
+        let at = |call| move |errno| SpawnError { call, errno };
+        let pipe = std::io::pipe().map_err(|error| errno_of(&error));
+        let (reader, writer) = pipe.map_err(at("make a pipe"))?;
         // SAFETY: the child makes async-signal-safe calls only, on memory that was prepared before, and
         // leaves by execve or exit_group: it never returns into this function's caller.
-        match check(libc::c_long::from(unsafe { libc::fork() }))? {
+        let forked = check(libc::c_long::from(unsafe { libc::fork() })).map_err(at("fork"))?;
+        match forked {
             0 => {
-                let outcome = wait_at_gate(&reader, &writer).and_then(|()| {
-                    self.listen_pid.inspect(|&entry| write_pid(entry));
-                    self.steps()
-                });
+                let outcome = wait_at_gate(&reader, &writer).and_then(|()| self.steps());
                 self.leave(outcome)
             }
             pid => {
-                let pid = Tid::try_from(pid).map_err(|_| Errno::EINVAL)?;
-                let pidfd = process::pidfd_open(pid).inspect_err(|_| abandon(pid))?;
+                let pid = Tid::try_from(pid).map_err(|_| at("fork")(Errno::EINVAL))?;
+                let pidfd = process::pidfd_open(pid).inspect_err(|_| abandon(pid));
+                let pidfd = pidfd.map_err(at("get a descriptor for the child (pidfd_open)"))?;
                 Ok(Child {
                     pid,
                     pidfd,
@@ -198,21 +220,25 @@ impl Plan {
     }
 
     /// Takes all steps in this very process, which becomes the command. Returns only when a step before
-    /// the filter failed; after that it leaves with the exit code that the failure stands for.
-    pub(crate) fn exec(mut self, code: impl Fn(Failure) -> u8) -> Failure {
+    /// the filter failed; after that it leaves with the exit code that the execve's errno stands for. `code`
+    /// must be async-signal-safe: the filter may deny whatever it would call.
+    pub(crate) fn exec(mut self, code: fn(Errno) -> u8) -> Failure {
         let failure = match self.steps() {
             Ok(never) => match never {},
             Err(failure) => failure,
         };
-        if self.seal.is_some() && matches!(failure.stage, Stage::Exec) {
-            exit(libc::c_int::from(code(failure)), self.secret());
+        if self.seal.is_some() && failure.stage == Stage::Exec {
+            exit(libc::c_int::from(code(failure.errno)), self.secret);
         }
+        // What is said about it must not end us when nobody reads it.
+        let _ = signal::set_ignored(libc::SIGPIPE, true);
         failure
     }
 
     /// The steps in their order. Async-signal-safe.
     fn steps(&mut self) -> Result<std::convert::Infallible, Failure> {
         let at = |stage| move |errno| Failure { stage, errno };
+        self.listen_pid.inspect(|&entry| write_pid(entry));
         self.restore_signals().map_err(at(Stage::Signals))?;
         restore_streams().map_err(at(Stage::Streams))?;
         if let Some(plan) = &self.caps {
@@ -225,7 +251,7 @@ impl Plan {
             caps::set(plan).map_err(at(Stage::Capabilities))?;
         }
         if let Some(seal) = &mut self.seal {
-            draw_secret(seal).map_err(at(Stage::Secret))?;
+            self.secret = seal.draw_secret().map_err(at(Stage::Secret))?;
             seccomp::install(&seal.program, seal.flags).map_err(at(Stage::Filter))?;
         }
         Err(Failure {
@@ -237,12 +263,12 @@ impl Plan {
     fn restore_signals(&self) -> Result<(), Errno> {
         signal::set_ignored(libc::SIGPIPE, inherited::pipe_was_ignored())?;
         signal::set_ignored(libc::SIGCHLD, self.child_ignored)?;
-        signal::set_mask(&self.mask)
+        self.mask.set().map(drop)
     }
 
     /// The one execve. Returns only its error.
     fn execve(&self) -> Errno {
-        let [a, b, c] = self.secret();
+        let [a, b, c] = self.secret;
         let (path, argv, envp) = (
             self.image.path.as_ptr(),
             self.argv.as_ptr(),
@@ -254,24 +280,6 @@ impl Plan {
         Errno::last()
     }
 
-    /// The launch secret as three arguments; zeros where the filter asks for none.
-    fn secret(&self) -> [u64; 3] {
-        let Some(seal) = &self.seal else {
-            return [0; 3];
-        };
-        let Some(slots) = seal.secret_slots else {
-            return [0; 3];
-        };
-        let word = |slot: usize| seal.program.get(slot).map_or(0, |insn| u64::from(insn.k));
-        let words = slots.map(word);
-        let (pairs, _) = words.as_chunks::<2>();
-        let mut secret = [0; 3];
-        for (argument, [low, high]) in secret.iter_mut().zip(pairs) {
-            *argument = low | high << 32;
-        }
-        secret
-    }
-
     /// Reports the failure and ends the child.
     fn leave(&self, outcome: Result<std::convert::Infallible, Failure>) -> ! {
         let failure = match outcome {
@@ -279,7 +287,7 @@ impl Plan {
             Err(failure) => failure,
         };
         self.report.set(failure);
-        exit(FAILED, self.secret())
+        exit(FAILED, self.secret)
     }
 }
 
@@ -329,28 +337,25 @@ fn restore_streams() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Fills the filter's secret with random bits. Async-signal-safe.
-fn draw_secret(seal: &mut Seal) -> Result<(), Errno> {
-    /// `BPF_ALU | BPF_XOR | BPF_K`.
-    const XOR_K: u16 = 0xa4;
-    let Some(slots) = seal.secret_slots else {
-        return Ok(());
-    };
-    let mut words = [0_u32; 6];
-    let size = size_of_val(&words);
-    // SAFETY: writes at most `size` bytes to a local of that size.
-    let got = check(unsafe { libc::syscall(libc::SYS_getrandom, words.as_mut_ptr(), size, 0) })?;
-    if usize::try_from(got) != Ok(size) {
-        return Err(Errno::EIO);
-    }
-    for (slot, word) in slots.into_iter().zip(words) {
-        // The program was checked before; what is patched must be the comparison that the check saw.
-        match seal.program.get_mut(slot) {
-            Some(insn) if insn.code == XOR_K => insn.k = word,
-            _ => return Err(Errno::EINVAL),
+impl Seal {
+    /// Fills the filter's secret with random bits, and returns them. Async-signal-safe.
+    fn draw_secret(&mut self) -> Result<[u64; 3], Errno> {
+        let Some(gate) = &self.gate else {
+            return Ok([0; 3]);
+        };
+        let mut secret = [0_u64; 3];
+        let size = size_of_val(&secret);
+        // SAFETY: writes at most `size` bytes to a local of that size.
+        let got = unsafe { libc::syscall(libc::SYS_getrandom, secret.as_mut_ptr(), size, 0) };
+        if usize::try_from(check(got)?) != Ok(size) {
+            return Err(Errno::EIO);
         }
+        // The program was checked before; what is patched must be what the check saw.
+        if !(gate.arm)(&mut self.program, &gate.slots, secret) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(secret)
     }
-    Ok(())
 }
 
 /// systemd's socket activation names the process that may take the sockets. When that is us, the child

@@ -11,8 +11,8 @@ mod stop;
 mod tree;
 mod unhide;
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::stop::Stop;
@@ -20,7 +20,7 @@ use self::tree::{Reaction, Tree};
 use self::unhide::Unhider;
 use crate::recording::{Note, Recording};
 use crate::sys::ptrace::{Resume, Stopped, seize};
-use crate::sys::signal::Signal;
+use crate::sys::signal::{self, Signal};
 use crate::sys::wait::{self, Block, Change, End, RawStop, Tid};
 use crate::sys::{Errno, process};
 use crate::syscall::Sysno;
@@ -30,7 +30,9 @@ use crate::syscall::Sysno;
 pub(crate) struct Live {
     recording: Mutex<Recording>,
     executed: AtomicBool,
-    main_ended: AtomicBool,
+    main_end: Mutex<Option<End>>,
+    /// The signal of the main process's last group-stop, until it is asked for.
+    stopped: AtomicI32,
 }
 
 impl Live {
@@ -47,9 +49,17 @@ impl Live {
         self.executed.load(Ordering::Acquire)
     }
 
-    /// Has the command itself ended, so that only descendants are left?
-    pub(crate) fn main_ended(&self) -> bool {
-        self.main_ended.load(Ordering::Acquire)
+    /// How the command itself ended, when only descendants are left.
+    pub(crate) fn main_end(&self) -> Option<End> {
+        *self.main_end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The signal by which job control has stopped the command since the last call.
+    pub(crate) fn take_stop(&self) -> Option<Signal> {
+        match self.stopped.swap(0, Ordering::AcqRel) {
+            0 => None,
+            number => Some(Signal::from_raw(number)),
+        }
     }
 }
 
@@ -71,53 +81,80 @@ pub(crate) enum TraceError {
 pub(crate) struct Tracer<'a> {
     tree: Tree,
     live: &'a Live,
-    on_group_stop: fn(Signal),
-    /// The call that each task entered last is needed for one question only, so only that is kept.
-    asking_ptrace: HashSet<Tid>,
+    /// The calls whose return matters, while they are under way.
+    entered: HashMap<Tid, Entered>,
     unhider: Unhider,
+    /// A task has ended since stale ones were last looked for.
+    unswept: bool,
+}
+
+/// A call whose return is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entered {
+    /// Wants a tracer or a tracee.
+    Ptrace,
+    /// Makes a task, which has not been announced.
+    Fork,
 }
 
 impl<'a> Tracer<'a> {
-    /// Seizes a child that waits behind its gate. `on_group_stop` hears when job control stops the command.
-    pub(crate) fn seize(
-        main: Tid,
-        live: &'a Live,
-        on_group_stop: fn(Signal),
-    ) -> Result<Self, TraceError> {
+    /// Seizes a child that waits behind its gate.
+    pub(crate) fn seize(main: Tid, live: &'a Live) -> Result<Self, TraceError> {
         seize(main).map_err(TraceError::Seize)?;
         live.recording().tasks = 1;
-        let asking_ptrace = HashSet::new();
         Ok(Self {
             tree: Tree::new(main),
             live,
-            on_group_stop,
-            asking_ptrace,
+            entered: HashMap::new(),
             unhider: Unhider::default(),
+            unswept: false,
         })
     }
 
     /// Runs until the last descendant has ended. Returns how the command itself ended.
     pub(crate) fn run(mut self) -> Result<Option<End>, TraceError> {
         loop {
-            // With nobody left in the tree, look once more: a child whose parent was killed before its
-            // event has announced itself to nobody yet.
-            let block = if self.tree.is_over() {
-                Block::No
-            } else {
-                Block::Yes
-            };
-            match wait::next(-1, block) {
+            match self.next() {
                 Ok(Some((tid, change))) => self.handle(tid, change)?,
+                Ok(None) if !self.tree.is_over() => {}
+                // A child whose parent was killed before its event has announced itself to nobody yet.
                 Ok(None) if process::has_traced_children() => process::pause(),
-                // Children that were never traced: our caller's, or orphans that PID 1 inherits.
-                Ok(None) | Err(Errno::ECHILD) => break,
+                // Left are children that were never traced: our caller's, or orphans that PID 1 inherits.
+                Ok(None) | Err(Errno::ECHILD) => return Ok(self.tree.main_end()),
                 Err(errno) => return Err(TraceError::Wait(errno)),
             }
         }
-        if !self.tree.is_over() {
-            self.live.recording().notes.insert(Note::Unaccounted);
+    }
+
+    /// The next change. `None`: there was none, and waiting for one may be in vain.
+    fn next(&mut self) -> Result<Option<(Tid, Change)>, Errno> {
+        let may_be_stale = self.unswept && self.tree.main_end().is_some();
+        if !self.tree.is_over() && !may_be_stale {
+            return wait::next(-1, Block::Yes);
         }
-        Ok(self.tree.main_end())
+        let next = wait::next(-1, Block::No)?;
+        if next.is_none() && may_be_stale {
+            self.unswept = false;
+            return self.sweep();
+        }
+        Ok(next)
+    }
+
+    /// Forgets tasks that the kernel does not know. A thread that is killed while it calls exec can vanish
+    /// without a word, and while the main process lives that does not matter.
+    fn sweep(&mut self) -> Result<Option<(Tid, Change)>, Errno> {
+        for tid in self.tree.alive() {
+            match wait::next(tid, Block::No) {
+                Ok(None) => {}
+                Ok(found) => {
+                    self.unswept = true;
+                    return Ok(found);
+                }
+                Err(Errno::ECHILD) => self.tree.forget(tid),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(None)
     }
 
     fn handle(&mut self, tid: Tid, change: Change) -> Result<(), TraceError> {
@@ -125,9 +162,13 @@ impl<'a> Tracer<'a> {
             Change::Ended(end) => {
                 self.tree.ended(tid, end);
                 self.unhider.ended(tid);
-                if self.tree.main_end().is_some() {
-                    self.live.main_ended.store(true, Ordering::Release);
-                }
+                self.entered.remove(&tid);
+                self.unswept = true;
+                *self
+                    .live
+                    .main_end
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = self.tree.main_end();
                 Ok(())
             }
             Change::Stopped(raw) => self.stopped(tid, raw),
@@ -161,7 +202,6 @@ impl<'a> Tracer<'a> {
     }
 
     fn react(&mut self, tid: Tid, reaction: Reaction, raw: RawStop) -> Result<(), TraceError> {
-        let signal = Signal::from_raw(raw.signal);
         match raw.tracee.resume(reaction.resume, reaction.signal) {
             // SIGKILL came between; the end will be reported.
             Ok(()) | Err(Errno::ESRCH) => {}
@@ -169,7 +209,8 @@ impl<'a> Tracer<'a> {
             Err(errno) => return Err(TraceError::Wait(errno)),
         }
         if reaction.resume == Resume::Listen && self.tree.is_main(tid) {
-            (self.on_group_stop)(signal);
+            self.live.stopped.store(raw.signal, Ordering::Release);
+            signal::wake_taker();
         }
         if let Some(child) = reaction.confirm {
             match wait::next(child, Block::No) {
@@ -190,12 +231,18 @@ impl<'a> Tracer<'a> {
             Stop::Entry { audit, nr, args } => self.record_entry(tid, audit, nr, &args, tracee),
             Stop::Exit { result } => {
                 self.unhider.returned(tid, tracee);
-                let refused = result == -i64::from(libc::EPERM);
-                if self.asking_ptrace.remove(&tid) && refused {
-                    self.live.recording().notes.insert(Note::PtraceRefused);
-                }
+                let note = match self.entered.remove(&tid) {
+                    Some(Entered::Ptrace) if result == -i64::from(libc::EPERM) => {
+                        Note::PtraceRefused
+                    }
+                    // A child was made, and no event told of it: it is not traced.
+                    Some(Entered::Fork) if result > 0 => Note::Untraced,
+                    _ => return,
+                };
+                self.live.recording().notes.insert(note);
             }
             Stop::Born { thread, .. } => {
+                self.entered.remove(&tid);
                 let mut recording = self.live.recording();
                 recording.threads |= thread;
                 recording.tasks = self.tree.tasks;
@@ -208,15 +255,31 @@ impl<'a> Tracer<'a> {
         let sysno = Sysno::of_call(audit, nr).filter(|sysno| sysno.is_expressible());
         let mut recording = self.live.recording();
         let Some(sysno) = sysno else {
-            recording.notes.insert(Note::Inexpressible { audit, nr });
+            recording.inexpressible(audit, nr);
             return;
         };
         recording.count(sysno);
-        if sysno.name() == Some("ptrace") {
-            self.asking_ptrace.insert(tid);
-        }
-        if self.unhider.entered(tid, sysno, args[0], tracee).is_err() {
-            recording.notes.insert(Note::Untraced);
+        match sysno.name() {
+            Some("clone" | "clone3" | "fork" | "vfork") => {
+                self.entered.insert(tid, Entered::Fork);
+                // Where the flag cannot be taken out, the return will show whether a child escaped.
+                let _ = self.unhider.entered(tid, sysno, args[0], tracee);
+            }
+            Some("ptrace") if asks_for_tracing(args[0]) => {
+                self.entered.insert(tid, Entered::Ptrace);
+            }
+            _ => {}
         }
     }
+}
+
+/// Is this ptrace request one that makes a tracer and a tracee?
+fn asks_for_tracing(request: u64) -> bool {
+    [
+        libc::PTRACE_TRACEME,
+        libc::PTRACE_ATTACH,
+        libc::PTRACE_SEIZE,
+    ]
+    .into_iter()
+    .any(|known| u64::from(known) == request)
 }

@@ -80,7 +80,7 @@ impl Tree {
                 ..Reaction::GO_ON
             },
             Stop::Exec { former } => {
-                self.executed |= tid == self.main;
+                self.executed |= self.is_main(tid);
                 // The thread that called exec goes on under its leader's number. The leader's old self
                 // reports nothing more; the other threads report their own ends.
                 if former != tid
@@ -103,7 +103,8 @@ impl Tree {
 
     /// A task ended, or a child that was never traced.
     pub(crate) fn ended(&mut self, tid: Tid, end: End) {
-        if tid == self.main {
+        // The number of a main process that is gone can be used again.
+        if self.is_main(tid) {
             self.main_end = Some(end);
         }
         // One that was not known at all was killed before its first stop, or is none of ours.
@@ -140,7 +141,17 @@ impl Tree {
 
     /// Is this the main process?
     pub(crate) const fn is_main(&self, tid: Tid) -> bool {
-        tid == self.main
+        tid == self.main && self.main_end.is_none()
+    }
+
+    /// The tasks that may still report something.
+    pub(crate) fn alive(&self) -> Vec<Tid> {
+        self.alive.keys().copied().collect()
+    }
+
+    /// The kernel knows no such tracee: it was killed while it called exec, and its number went with it.
+    pub(crate) fn forget(&mut self, tid: Tid) {
+        self.alive.remove(&tid);
     }
 
     /// Has the main process executed the command?
@@ -304,6 +315,16 @@ mod tests {
         }
         assert_eq!(tree.stopped(MAIN, &Stop::Group).resume, Resume::Listen);
         assert_eq!(tree.stopped(MAIN, &Stop::Halt), Reaction::GO_ON);
+    }
+
+    #[test]
+    fn the_commands_end_is_that_of_its_first_process() {
+        let mut tree = run(&[Event::Stop(MAIN, born(11)), Event::Stop(11, Stop::Halt)]);
+        tree.ended(MAIN, End::Exited(3));
+        // Its number is used again.
+        tree.stopped(11, &born(MAIN));
+        tree.ended(MAIN, End::Exited(7));
+        assert_eq!(tree.main_end(), Some(End::Exited(3)));
     }
 
     #[test]

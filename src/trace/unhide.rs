@@ -36,15 +36,10 @@ impl Flags {
                 sysno,
                 value: first,
             }),
-            // A bad pointer makes the call fail, and no child.
-            Some("clone3") => match tracee.peek(first) {
-                Ok(value) => Some(Self::Memory {
-                    address: first,
-                    value,
-                }),
-                Err(Errno::EIO | Errno::EFAULT) => None,
-                Err(errno) => return Err(errno),
-            },
+            Some("clone3") => Some(Self::Memory {
+                address: first,
+                value: tracee.peek(first)?,
+            }),
             _ => None,
         })
     }
@@ -67,7 +62,8 @@ impl Unhider {
     /// A call is entered: takes the flag out.
     ///
     /// # Errors
-    /// The flag could not be looked for or taken out: the child may escape.
+    /// The flag could not be looked for or taken out: the child may escape. That another thread writes the
+    /// flags of clone3 between our look and the kernel's cannot be seen here.
     pub(super) fn entered(
         &mut self,
         tid: Tid,
