@@ -17,12 +17,38 @@
 /// More rows than any architecture has.
 const ROOM: usize = 512;
 
+/// A name and its hash, which is worth keeping while the compiler works: it is asked for several times.
+#[derive(Clone, Copy)]
+pub(super) struct Name {
+    pub(super) text: &'static str,
+    pub(super) hash: u32,
+}
+
+impl Name {
+    const fn new(text: &'static str) -> Self {
+        Self {
+            text,
+            hash: hash(text.as_bytes()),
+        }
+    }
+}
+
+/// FNV-1a, folded: the lower bits of short names should differ.
+pub(super) const fn hash(mut name: &[u8]) -> u32 {
+    let mut hash: u32 = 0x811c_9dc5;
+    while let [byte, rest @ ..] = name {
+        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
+        name = rest;
+    }
+    hash ^ (hash >> 16)
+}
+
 /// The named syscalls of one architecture, by number.
 ///
 /// For building at compile time only: an index out of bounds is an error of the build.
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
-    rows: [(u32, &'static str); ROOM],
+    rows: [(u32, Name); ROOM],
     len: usize,
 }
 
@@ -35,7 +61,7 @@ type Run = (u32, &'static [&'static str]);
 )]
 impl Rows {
     const NONE: Self = Self {
-        rows: [(0, ""); ROOM],
+        rows: [(0, Name::new("")); ROOM],
         len: 0,
     };
 
@@ -45,13 +71,13 @@ impl Rows {
     }
 
     /// The row at this place in the order of numbers.
-    pub(super) const fn get(&self, at: usize) -> (u32, &'static str) {
+    pub(super) const fn get(&self, at: usize) -> (u32, Name) {
         assert!(at < self.len, "no such row");
         self.rows[at]
     }
 
     /// Adds a row at its place.
-    const fn insert(&mut self, nr: u32, name: &'static str) {
+    const fn insert(&mut self, nr: u32, name: Name) {
         let mut at = self.len;
         while at > 0 && self.rows[at - 1].0 >= nr {
             assert!(self.rows[at - 1].0 != nr, "two names for one number");
@@ -68,7 +94,7 @@ impl Rows {
             let mut nr = *first;
             let mut names = *names;
             while let [name, others @ ..] = names {
-                self.insert(nr, name);
+                self.insert(nr, Name::new(name));
                 nr += 1;
                 names = others;
             }
@@ -83,7 +109,7 @@ impl Rows {
         let mut at = 0;
         while at < self.len {
             let (nr, name) = self.rows[at];
-            if !is_in(runs, name) {
+            if !is_in(runs, name.text) {
                 kept.insert(nr, name);
             }
             at += 1;
@@ -138,7 +164,7 @@ const fn is_in(mut runs: &[Run], name: &str) -> bool {
 }
 
 /// Equality of strings, which is not `const` in the standard library.
-pub(super) const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
+const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
     while let ([x, a_rest @ ..], [y, b_rest @ ..]) = (a, b) {
         if *x != *y {
             return false;
@@ -156,7 +182,7 @@ macro_rules! of_crate {
         let mut id = Sysno::first().id().cast_unsigned();
         while id <= Sysno::last().id().cast_unsigned() {
             if let Some(sysno) = Sysno::new(id as usize) {
-                rows.insert(id, sysno.name());
+                rows.insert(id, Name::new(sysno.name()));
             }
             id += 1;
         }

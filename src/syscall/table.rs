@@ -4,7 +4,7 @@
 //! architecture is then one array access. The names are kept as one text with ends, so that the whole of it
 //! is constant data without pointers that a loader would have to relocate.
 
-use super::rows::{self, Rows, same};
+use super::rows::{self, Name, Rows, hash};
 use crate::arch::Arch;
 
 /// A name that some architecture has.
@@ -14,7 +14,7 @@ pub(super) struct NameId(u16);
 impl NameId {
     pub(super) fn find(name: &str) -> Option<Self> {
         // The index wraps around like the probing that filled it, and an empty place ends the search.
-        let mut at = first_slot(name.as_bytes());
+        let mut at = first_slot(hash(name.as_bytes()));
         loop {
             let id = SLOTS.get(at).copied().filter(|&id| id != EMPTY)?;
             if Self(id).name() == Some(name) {
@@ -97,7 +97,7 @@ impl Table {
 /// The number of a name that an architecture has not.
 const ABSENT: u32 = u32::MAX;
 
-/// Everything that has names, the larger tables first: fewer names are then added late.
+/// Everything that has names.
 const ALL: [&Rows; 14] = [
     &rows::X86_64,
     &rows::X86,
@@ -118,26 +118,23 @@ const ALL: [&Rows; 14] = [
 /// A power of two, and at least three times [`NAMES`], so that most names are found at the first look.
 const SLOT_COUNT: usize = 2048;
 
+const _: () = assert!(NAMES * 3 <= SLOT_COUNT, "a larger index is due");
+
 /// A place of the hash index without a name.
 const EMPTY: u16 = u16::MAX;
 
-/// FNV-1a, folded: short names in, few collisions out.
-const fn first_slot(mut name: &[u8]) -> usize {
-    let mut hash: u32 = 0x811c_9dc5;
-    while let [byte, rest @ ..] = name {
-        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
-        name = rest;
-    }
-    (hash ^ (hash >> 16)) as usize % SLOT_COUNT
+const fn first_slot(hash: u32) -> usize {
+    hash as usize % SLOT_COUNT
 }
 
 const fn next_slot(at: usize) -> usize {
     (at + 1) % SLOT_COUNT
 }
 
-/// The list of names while the compiler makes it.
+/// The list of names while the compiler makes it. It tells names apart by their hashes alone, which is
+/// right as long as they all differ: a test compares the texts.
 pub(super) struct Union {
-    names: [&'static str; SLOT_COUNT / 2],
+    names: [Name; SLOT_COUNT / 2],
     count: u16,
     slots: [u16; SLOT_COUNT],
 }
@@ -156,12 +153,13 @@ static ENDS: [u16; NAMES + 1] = ends();
 
 #[expect(
     clippy::indexing_slicing,
+    clippy::large_stack_arrays,
     reason = "evaluated at compile time, where a wrong index is a build error"
 )]
 impl Union {
     const fn of_all() -> Self {
         let mut union = Self {
-            names: [""; SLOT_COUNT / 2],
+            names: [Name { text: "", hash: 0 }; SLOT_COUNT / 2],
             count: 0,
             slots: [EMPTY; SLOT_COUNT],
         };
@@ -177,8 +175,8 @@ impl Union {
         union
     }
 
-    const fn add(&mut self, name: &'static str) {
-        let at = self.slot_of(name.as_bytes());
+    const fn add(&mut self, name: Name) {
+        let at = self.slot_of(name.hash);
         if self.slots[at] == EMPTY {
             self.slots[at] = self.count;
             self.names[self.count as usize] = name;
@@ -186,25 +184,24 @@ impl Union {
         }
     }
 
-    /// The place of this name: where it is, or where it belongs.
-    const fn slot_of(&self, name: &[u8]) -> usize {
-        let mut at = first_slot(name);
-        while self.slots[at] != EMPTY && !same(self.names[self.slots[at] as usize].as_bytes(), name)
-        {
+    /// The place of the name with this hash: where it is, or where it belongs.
+    const fn slot_of(&self, hash: u32) -> usize {
+        let mut at = first_slot(hash);
+        while self.slots[at] != EMPTY && self.names[self.slots[at] as usize].hash != hash {
             at = next_slot(at);
         }
         at
     }
 
-    const fn id(&self, name: &[u8]) -> NameId {
-        let id = self.slots[self.slot_of(name)];
+    const fn id(&self, hash: u32) -> NameId {
+        let id = self.slots[self.slot_of(hash)];
         assert!(id != EMPTY, "a name that no architecture has");
         NameId(id)
     }
 
-    /// The place of a name in an array over all of them.
-    pub(super) const fn index(&self, name: &[u8]) -> usize {
-        self.id(name).0 as usize
+    /// The place of the name with this hash in an array over all of them.
+    pub(super) const fn index(&self, hash: u32) -> usize {
+        self.id(hash).0 as usize
     }
 }
 
@@ -216,7 +213,7 @@ const fn text_len() -> usize {
     let mut len = 0;
     let mut at = 0;
     while at < NAMES {
-        len += UNION.names[at].len();
+        len += UNION.names[at].text.len();
         at += 1;
     }
     len
@@ -231,7 +228,7 @@ const fn text<const LEN: usize>() -> [u8; LEN] {
     let mut end = 0;
     let mut at = 0;
     while at < NAMES {
-        let mut name = UNION.names[at].as_bytes();
+        let mut name = UNION.names[at].text.as_bytes();
         while let [byte, rest @ ..] = name {
             text[end] = *byte;
             end += 1;
@@ -251,7 +248,7 @@ const fn ends() -> [u16; NAMES + 1] {
     let mut ends = [0; NAMES + 1];
     let mut at = 0;
     while at < NAMES {
-        ends[at + 1] = ends[at] + UNION.names[at].len() as u16;
+        ends[at + 1] = ends[at] + UNION.names[at].text.len() as u16;
         at += 1;
     }
     ends
@@ -266,7 +263,7 @@ const fn numbers(rows: &Rows) -> [u32; NAMES] {
     let mut row = 0;
     while row < rows.len() {
         let (nr, name) = rows.get(row);
-        numbers[UNION.index(name.as_bytes())] = nr;
+        numbers[UNION.index(name.hash)] = nr;
         row += 1;
     }
     numbers
@@ -281,8 +278,39 @@ const fn by_number<const LEN: usize>(rows: &Rows) -> [(u32, NameId); LEN] {
     let mut row = 0;
     while row < LEN {
         let (nr, name) = rows.get(row);
-        by_number[row] = (nr, UNION.id(name.as_bytes()));
+        by_number[row] = (nr, UNION.id(name.hash));
         row += 1;
     }
     by_number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two names with one hash would have become one.
+    #[test]
+    fn no_name_took_the_place_of_another() {
+        let archs = Arch::ALL.into_iter().filter_map(Table::of);
+        let mut tables: Vec<Vec<_>> = archs.map(|table| table.rows().collect()).collect();
+        for rows in ALL {
+            let want: Vec<_> = (0..rows.len())
+                .map(|at| (rows.get(at).0, rows.get(at).1.text))
+                .collect();
+            let found = tables.len();
+            tables.retain(|table| *table != want);
+            assert!(tables.len() < found, "{want:?}");
+        }
+        assert!(tables.is_empty(), "{tables:?}");
+    }
+
+    #[test]
+    fn every_name_is_found_and_no_other() {
+        for id in 0..u16::try_from(NAMES).unwrap() {
+            let name = NameId(id).name().unwrap();
+            assert_eq!(NameId::find(name).map(|id| id.0), Some(id), "{name}");
+            assert!(NameId::find(&format!("{name}_")).is_none(), "{name}");
+        }
+        assert!(NameId::find("").is_none());
+    }
 }
