@@ -24,6 +24,8 @@ mod fails_closed;
 mod harness;
 mod layers;
 mod learn;
+mod libseccomp;
+mod oracle_libseccomp;
 mod pid1;
 mod profile;
 mod roundtrip;
