@@ -3,6 +3,14 @@
 //! `cargo bench --bench learn` prints medians over alternating runs and ratios to native. Machines are
 //! noisy: compare ratios of one run, not milliseconds of two.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a bench prints, and ends when something is wrong"
+)]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ use crate::command::Command;
 use crate::filter::{CompileError, Filter};
 use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
+use crate::profile::Flags;
 use crate::supervise;
 use crate::sys::caps::{CapDrop, bounding};
 use crate::sys::spawn::Seal;
@@ -19,8 +20,8 @@ pub(crate) struct Request {
     pub(crate) command: Command,
     /// Under which policy.
     pub(crate) policy: Policy,
-    /// `SECCOMP_FILTER_FLAG_*` of the profile.
-    pub(crate) flags: libc::c_ulong,
+    /// How the filter is installed.
+    pub(crate) flags: Flags,
     /// Capabilities to give up.
     pub(crate) privileges: Privileges,
     /// Become the command, instead of staying to look after it.
@@ -216,7 +217,7 @@ fn check_kernel(policy: &Policy) -> Result<(), EnforceError> {
     Ok(())
 }
 
-fn compile(policy: &Policy, flags: libc::c_ulong) -> Result<Seal, CompileError> {
+fn compile(policy: &Policy, flags: Flags) -> Result<Seal, CompileError> {
     let filter = Filter::compile(
         policy,
         &crate::filter::Options {
@@ -227,6 +228,12 @@ fn compile(policy: &Policy, flags: libc::c_ulong) -> Result<Seal, CompileError> 
     Ok(Seal {
         program: filter.program().to_vec(),
         secret_slots: filter.launch_slots(),
-        flags,
+        flags: kernel_flags(flags),
     })
+}
+
+fn kernel_flags(flags: Flags) -> libc::c_ulong {
+    let one = |set, flag| if set { flag } else { 0 };
+    one(flags.log, libc::SECCOMP_FILTER_FLAG_LOG)
+        | one(flags.spec_allow, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW)
 }

@@ -92,9 +92,9 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError::Exists`] when somebody else made the file meanwhile; ours stays beside it.
-    pub(crate) fn write(&mut self, text: &str) -> Result<(), OutputError> {
+    pub(crate) fn write(&mut self, contents: impl AsRef<[u8]>) -> Result<(), OutputError> {
         let mut file = self.create()?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| {
+        let written = file.write_all(contents.as_ref()).and_then(|()| {
             // A file that is replaced keeps its mode.
             if let Ok(meta) = fs::metadata(&self.path) {
                 file.set_permissions(fs::Permissions::from_mode(

@@ -20,7 +20,7 @@ pub struct Recording {
 /// Something that limits what the recording means.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Note {
-    /// A child was started with `CLONE_UNTRACED`: its calls were not seen.
+    /// A child may have been started with `CLONE_UNTRACED`, and its calls not been seen.
     Untraced,
     /// A syscall-stop could not be read.
     Unread,

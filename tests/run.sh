@@ -9,7 +9,7 @@ trap 'rm -f "${cleanup[@]}"' EXIT
 # A program that must be there, and the Debian package that brings it.
 needed=(
 	gcc:gcc gcc:libc6-dev strace:strace nginx:nginx-light redis-server:redis-server redis-benchmark:redis-tools wrk:wrk
-	curl:curl git:git python3:python3 busybox:busybox-static setpriv:util-linux ps:procps
+	curl:curl git:git python3:python3 busybox:busybox-static bwrap:bubblewrap setpriv:util-linux ps:procps
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

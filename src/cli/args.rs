@@ -12,7 +12,8 @@ use caps::Capability;
 use clap::Parser;
 use nix::errno::Errno;
 
-use crate::action::{Action, MAX_ERRNO};
+use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
+use crate::profile::{ArgWidth, Dialect, Reading, UnknownCalls};
 
 const ABOUT: &str = "Learn which syscalls a program makes, then hold it to them";
 
@@ -105,6 +106,77 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) enforcing: Enforcing,
+
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+}
+
+/// How a profile is read, where its readers differ.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reading a profile")]
+pub(crate) struct ReadingArgs {
+    /// Whose reading of the JSON applies
+    ///
+    /// docker: archMap, includes, excludes and minKernel count. podman: as docker without minKernel, and
+    /// errno names count. oci (runc, crun, containerd, Kubernetes): none of these count.
+    #[arg(long, value_enum, default_value_t = DialectArg::Docker)]
+    dialect: DialectArg,
+
+    /// How much of an argument a condition compares
+    ///
+    /// kernel: of an argument that the kernel takes as 32 bits, these 32 bits. 64: the whole register, as
+    /// libseccomp does, which a program evades by setting upper bits.
+    #[arg(long, value_enum, default_value_t = WidthArg::Kernel)]
+    arg_width: WidthArg,
+
+    /// What syscalls get that are newer than all that the profile names
+    ///
+    /// enosys-newer: ENOSYS, so that programs fall back to older calls, as under runc. default: the
+    /// profile's default action.
+    #[arg(long, value_enum, default_value_t = UnknownArg::EnosysNewer)]
+    unknown: UnknownArg,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum DialectArg {
+    Docker,
+    Podman,
+    Oci,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum WidthArg {
+    Kernel,
+    #[value(name = "64")]
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum UnknownArg {
+    EnosysNewer,
+    Default,
+}
+
+impl ReadingArgs {
+    /// The reading that was asked for.
+    pub(crate) fn reading(&self, default_override: Option<Action>) -> Reading {
+        Reading {
+            dialect: match self.dialect {
+                DialectArg::Docker => Dialect::Docker,
+                DialectArg::Podman => Dialect::Podman,
+                DialectArg::Oci => Dialect::Oci,
+            },
+            arg_width: match self.arg_width {
+                WidthArg::Kernel => ArgWidth::Kernel,
+                WidthArg::Full => ArgWidth::Full,
+            },
+            unknown: match self.unknown {
+                UnknownArg::EnosysNewer => UnknownCalls::EnosysNewer,
+                UnknownArg::Default => UnknownCalls::Default,
+            },
+            default_override,
+        }
+    }
 }
 
 /// Flags of `--learn`.
@@ -211,8 +283,21 @@ fn errno(text: &str) -> Result<u16, String> {
         })
 }
 
+/// An action by its name in a profile, with or without `SCMP_ACT_`.
+pub(super) fn action(text: &str) -> Result<Action, String> {
+    let name = text.to_ascii_uppercase();
+    let full = if name.starts_with("SCMP_ACT_") {
+        name
+    } else {
+        format!("SCMP_ACT_{name}")
+    };
+    Action::from_scmp_name(&full, DEFAULT_ERRNO)
+        .filter(|action| *action != Action::Notify)
+        .ok_or_else(|| "no action of that name; write ALLOW, LOG, ERRNO, TRAP, KILL ...".to_owned())
+}
+
 /// A capability, with or without `CAP_`.
-fn capability(text: &str) -> Result<CapArg, String> {
+pub(super) fn capability(text: &str) -> Result<CapArg, String> {
     let name = text.to_ascii_uppercase();
     if name == "ALL" {
         return Ok(CapArg::All);

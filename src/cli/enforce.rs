@@ -10,7 +10,7 @@ use crate::arch::Arch;
 use crate::command::Command;
 use crate::enforce::{self, CapsDropped, Privileges, Request};
 use crate::exit::Exit;
-use crate::profile::{Capabilities, Flag, Host, KernelVersion, Profile, Reading};
+use crate::profile::{Capabilities, Host};
 use crate::sys::signal::Signal;
 use crate::sys::wait::End;
 
@@ -22,17 +22,12 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     let privileges = Privileges::new(&drop, args.allow_new_privs)?;
     let host = Host {
         native: Arch::NATIVE,
-        kernel: running_kernel()?,
+        kernel: input::running_kernel()?,
         caps: Capabilities::from_bits(privileges.reachable()),
     };
     let default_override = args.enforcing.default_action();
-    let reading = Reading {
-        default_override,
-        ..Reading::default()
-    };
-    let resolved = profile
-        .resolve(&host, &reading)
-        .map_err(|error| Error::in_file(&name, &error))?;
+    let reading = args.reading.reading(default_override);
+    let resolved = input::resolve(&name, &profile, &host, reading)?;
     warnings.extend(resolved.warnings);
     input::tell(&name, &warnings, args.strict)?;
     if default_override == Some(Action::Log) {
@@ -42,11 +37,10 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     }
 
     let in_place = args.enforcing.exec;
-    let flags = install_flags(&profile);
     let end = enforce::run(Request {
         command,
         policy: resolved.policy,
-        flags,
+        flags: resolved.flags,
         privileges,
         in_place,
     })?;
@@ -57,26 +51,6 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
         );
     }
     Ok(Exit::from(end))
-}
-
-/// The profile's flags for the kernel. `TSYNC` means nothing here: one thread installs, before the exec.
-fn install_flags(profile: &Profile) -> libc::c_ulong {
-    let flags = profile.flags.as_deref().unwrap_or_default();
-    flags.iter().fold(0, |all, flag| {
-        all | match flag {
-            Flag::Log => libc::SECCOMP_FILTER_FLAG_LOG,
-            Flag::SpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-            Flag::Tsync | Flag::WaitKillableRecv => 0,
-        }
-    })
-}
-
-fn running_kernel() -> Result<KernelVersion, Error> {
-    let release = nix::sys::utsname::uname()
-        .map(|uname| uname.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
-    KernelVersion::of_release(&release)
-        .ok_or_else(|| Error::new(format!("cannot tell the kernel's version from '{release}'")))
 }
 
 fn dropped(caps: &[CapArg]) -> CapsDropped {

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use crate::command::CommandError;
 use crate::enforce::EnforceError;
 use crate::exit::Exit;
+use crate::filter::CompileError;
 use crate::launch::LaunchError;
 use crate::learn::LearnError;
 use crate::output::OutputError;
@@ -54,6 +55,12 @@ impl Error {
             format!("{name}:{at}")
         };
         Self::new(format!("{place}: {error}")).hint("nothing was run")
+    }
+
+    /// Says which file it is about.
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
     }
 
     /// Adds what to do.
@@ -131,6 +138,12 @@ impl From<ReadError> for Error {
             }
             _ => shown,
         }
+    }
+}
+
+impl From<CompileError> for Error {
+    fn from(error: CompileError) -> Self {
+        Self::of(&error)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::Error;
 use super::ui;
-use crate::profile::{Profile, Warning, read_profile};
+use crate::profile::{Host, KernelVersion, Profile, Reading, Resolved, Warning, read_profile};
 
 /// Reads a profile. What is odd about it is returned, to be told once all of it is known.
 pub(super) fn read(file: &Path) -> Result<(Profile, Vec<Warning>), Error> {
@@ -23,4 +23,25 @@ pub(super) fn tell(name: &str, warnings: &[Warning], strict: bool) -> Result<(),
         )));
     }
     Ok(())
+}
+
+/// Resolves a profile that was read from `name`.
+pub(super) fn resolve(
+    name: &str,
+    profile: &Profile,
+    host: &Host,
+    reading: Reading,
+) -> Result<Resolved, Error> {
+    profile
+        .resolve(host, &reading)
+        .map_err(|error| Error::in_file(name, &error))
+}
+
+/// The version of the kernel that runs.
+pub(super) fn running_kernel() -> Result<KernelVersion, Error> {
+    let release = nix::sys::utsname::uname()
+        .map(|uname| uname.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    KernelVersion::of_release(&release)
+        .ok_or_else(|| Error::new(format!("cannot tell the kernel's version from '{release}'")))
 }

@@ -71,18 +71,19 @@ fn base(args: &Args, output: &Path) -> Result<Option<Profile>, Error> {
         .iter()
         .map(std::path::PathBuf::as_path)
         .chain(update);
-    let mut profiles = Vec::new();
+    let mut all = None;
     for file in files {
+        let name = file.display().to_string();
         let (profile, warnings) = input::read(file)?;
-        input::tell(&file.display().to_string(), &warnings, args.strict)?;
-        profiles.push(profile);
+        input::tell(&name, &warnings, args.strict)?;
+        // What is learned is added to it in the end. That this works is found out now, not after the run.
+        let known = all
+            .take()
+            .unwrap_or_else(|| Profile::learned([Arch::NATIVE], []));
+        let joined = Profile::union(&[known, profile]);
+        all = Some(joined.map_err(|error| Error::from(error).about(&name))?);
     }
-    if profiles.is_empty() {
-        return Ok(None);
-    }
-    // What is learned is added to it in the end. That this works is found out now, not after the run.
-    profiles.push(Profile::learned([Arch::NATIVE], []));
-    Ok(Some(Profile::union(&profiles)?))
+    Ok(all)
 }
 
 /// The names that a profile allows.
@@ -177,8 +178,8 @@ fn tell_architectures(recording: &Recording) {
 fn explain(note: &Note) -> String {
     match note {
         Note::Untraced => {
-            "incomplete: a child was started with CLONE_UNTRACED, which hides it from every tracer \
-             (LeakSanitizer does that); what it did is not in the profile"
+            "incomplete: a child may have been started with CLONE_UNTRACED, which hides it from every \
+             tracer; what it did is not in the profile"
                 .into()
         }
         Note::Unread => "incomplete: a syscall of the command could not be read".into(),

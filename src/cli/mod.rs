@@ -2,26 +2,37 @@
 //! environment.
 
 mod args;
+mod compile;
 mod enforce;
 mod error;
 mod input;
 mod learn;
+mod simulate;
+mod target;
 mod ui;
-
-use std::io::Write as _;
+mod verbs;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use self::args::Args;
 use self::error::Error;
+use self::verbs::Verbs;
 use crate::command::Command;
 use crate::exit::Exit;
 
 /// Runs the program: what `main` is.
+///
+/// A verb is the first word or none: after `--learn` and `--enforce` every word is the command's.
 pub fn main() -> Exit {
-    match Args::try_parse() {
-        Ok(args) => run(&args).unwrap_or_else(|error| error.report()),
+    let first = std::env::args_os().nth(1);
+    let ran = if first.is_some_and(|word| verbs::is_verb(&word)) {
+        Verbs::try_parse().map(|verbs| verbs.run())
+    } else {
+        Args::try_parse().map(|args| run(&args))
+    };
+    match ran {
+        Ok(result) => result.unwrap_or_else(|error| error.report()),
         Err(error) => usage(&error),
     }
 }
@@ -41,15 +52,17 @@ fn usage(error: &clap::Error) -> Exit {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // Nobody reads it: nothing to do about that.
-        let _ = write!(std::io::stdout(), "{}", error.render().ansi());
+        // Where nobody reads it there is nothing to do about that.
+        let _ = error.print();
         return Exit::SUCCESS;
     }
     let rendered = error.render().to_string();
     let lines = rendered.lines().filter(|line| !line.trim().is_empty());
     let lines = lines.map(|line| match line.trim_start().split_once(": ") {
         Some(("tip", tip)) => format!("hint: {tip}"),
-        _ if line.starts_with("For more information") => "hint: for more information, try '--help'".into(),
+        _ if line.starts_with("For more information") => {
+            "hint: for more information, try '--help'".into()
+        }
         _ => line.to_owned(),
     });
     ui::say(&lines.collect::<Vec<_>>().join("\n"));

@@ -33,7 +33,7 @@ pub(super) fn run(vm: &Vm, call: &Call) -> u32 {
 
 /// How many calls are made for arguments, about: enough for every border of a usual policy, and few enough
 /// to take microseconds.
-const ARGUMENT_POINTS: usize = 1024;
+const ARGUMENT_POINTS: usize = 2048;
 
 /// The calls that the launch gate stands before, and what opens it.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@
 //! that do the same are one, whichever syscall or architecture they were made for, and a question whose
 //! answers are the same is not asked. What is shared here is shared in the program.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::action::Action;
 
@@ -74,7 +74,7 @@ pub(super) struct Dag {
     nodes: Vec<Node>,
     /// Of each node: instructions on the longest way to an answer, when its word is loaded already.
     heights: Vec<u32>,
-    known: HashMap<Node, NodeId>,
+    known: BTreeMap<Node, NodeId>,
     answers: Vec<(Action, NodeId)>,
 }
 
@@ -146,6 +146,11 @@ impl Dag {
     /// Is the decision made, without looking at arguments?
     pub(super) fn is_answer(&self, id: NodeId) -> bool {
         matches!(self.node(id), Node::Return(_))
+    }
+
+    /// Is it this answer?
+    pub(super) fn is(&self, id: NodeId, action: Action) -> bool {
+        self.node(id) == Node::Return(action.to_ret())
     }
 
     /// How many instructions the longest way from here to an answer takes.

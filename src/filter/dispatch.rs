@@ -4,13 +4,15 @@
 //! arguments ends in a plain `ALLOW`: so the kernel's constant-action bitmap can hold it (`bpf::cache`).
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::dag::{Dag, Load, Node, NodeId, Test};
 use super::leaf;
 use super::search::{self, Map, Run};
+use crate::action::Action;
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::SeccompData;
-use crate::policy::{Abi, Policy, Rule};
+use crate::policy::{Policy, Rule};
 use crate::syscall::Sysno;
 
 const ARCH: Load = Load::word(SeccompData::ARCH);
@@ -56,25 +58,21 @@ struct Decider<'a> {
     leaves: Vec<(Sysno, NodeId)>,
 }
 
-/// A stretch of numbers that are read against one architecture.
-struct Section {
-    arch: Arch,
-    first: u32,
-    last: u32,
-}
+/// A stretch of numbers, first to last, that are read against one architecture.
+type Section = (Arch, u32, u32);
 
-/// How the numbers of an audit value are divided: x86-64 shares its with x32 ([`Arch::of_call`]).
+/// How the numbers of an audit value are divided: x86-64 shares its with x32, whose numbers are those with
+/// a bit, but for -1 ([`Arch::of_call`]).
 fn sections(arch: Arch) -> Vec<Section> {
-    let section = |arch, first, last| Section { arch, first, last };
     if arch.audit() != Arch::X86_64.audit() {
-        return vec![section(arch, 0, u32::MAX)];
+        return vec![(arch, 0, u32::MAX)];
     }
     vec![
-        section(Arch::X86_64, 0, X32_BIT - 1),
-        section(Arch::X32, X32_BIT, SIGN_BIT - 1),
-        section(Arch::X86_64, SIGN_BIT, SIGN_BIT + X32_BIT - 1),
-        section(Arch::X32, SIGN_BIT + X32_BIT, u32::MAX - 1),
-        section(Arch::X86_64, u32::MAX, u32::MAX),
+        (Arch::X86_64, 0, X32_BIT - 1),
+        (Arch::X32, X32_BIT, SIGN_BIT - 1),
+        (Arch::X86_64, SIGN_BIT, SIGN_BIT + X32_BIT - 1),
+        (Arch::X32, SIGN_BIT + X32_BIT, u32::MAX - 1),
+        (Arch::X86_64, u32::MAX, u32::MAX),
     ]
 }
 
@@ -106,7 +104,7 @@ impl Decider<'_> {
         let gate = self.gate(arch);
         let mut map = Map::default();
         for section in sections(arch) {
-            self.section(&mut map, &section, gate);
+            self.section(&mut map, section, gate);
         }
         let peeled = self.peeled(&map);
         let is_peeled = |run: &Run| peeled.iter().any(|peel| peel.first == run.first);
@@ -117,68 +115,78 @@ impl Decider<'_> {
         })
     }
 
-    fn section(&mut self, map: &mut Map, section: &Section, gate: Option<NodeId>) {
-        let abi = self.policy.abi(section.arch);
-        let range = section.first..=section.last;
+    /// Puts a section into the map.
+    fn section(&mut self, map: &mut Map, section: Section, gate: Option<NodeId>) {
+        let (arch, start, end) = section;
+        let abi = self.policy.abi(arch);
+        let range = start..=end;
         let own = abi.iter().flat_map(|abi| abi.syscalls.range(range.clone()));
         let mut numbers: Vec<(u32, &[Rule])> = own.map(|(&nr, rules)| (nr, &rules[..])).collect();
-        let gate = gate.filter(|_| section.arch == Arch::NATIVE);
+        let gate = gate.filter(|_| arch == Arch::NATIVE);
         if gate.is_some() {
             let gated = self.gated.iter().filter(|nr| range.contains(nr));
             numbers.extend(gated.map(|&nr| (nr, &[][..])));
             numbers.sort_by_key(|&(nr, _)| nr);
             numbers.dedup_by_key(|&mut (nr, _)| nr);
         }
-        let mut next = Some(section.first);
+        let mut next = Some(start);
         for (nr, rules) in numbers {
             if let Some(first) = next.filter(|&first| first < nr) {
-                self.without_rules(map, abi, first, nr - 1);
+                self.without_rules(map, arch, first..=nr - 1);
             }
             let node = match gate {
                 Some(gate) if self.gated.contains(&nr) => gate,
-                _ => self.with_rules(section.arch, nr, rules),
+                _ => self.with_rules(arch, nr, rules),
             };
-            let sysno = Sysno {
-                arch: section.arch,
-                nr,
-            };
-            let weight = self.weights.and_then(|weights| weights.get(&sysno));
             map.push(Run {
                 first: nr,
                 last: nr,
                 node,
-                weight: weight.copied().unwrap_or(0),
+                weight: self.weight(arch, nr..=nr),
             });
             next = nr.checked_add(1);
         }
-        if let Some(first) = next.filter(|&first| first <= section.last) {
-            self.without_rules(map, abi, first, section.last);
+        if let Some(first) = next.filter(|&first| first <= end) {
+            self.without_rules(map, arch, first..=end);
         }
     }
 
     /// Numbers that only the fallbacks speak of: from [`crate::policy::Newer::from`] on another one, and for
     /// -1 again the default.
-    fn without_rules(&mut self, map: &mut Map, abi: Option<&Abi>, first: u32, last: u32) {
+    fn without_rules(&mut self, map: &mut Map, arch: Arch, numbers: RangeInclusive<u32>) {
+        let abi = self.policy.abi(arch);
+        let (mut first, last) = numbers.into_inner();
         let newer = abi.and_then(|abi| abi.newer).map(|newer| newer.from);
-        let mut first = first;
         for border in newer.into_iter().chain([u32::MAX]) {
             if first < border && border <= last {
-                self.fallback(map, abi, first, border - 1);
+                self.fallback(map, arch, first, border - 1);
                 first = border;
             }
         }
-        self.fallback(map, abi, first, last);
+        self.fallback(map, arch, first, last);
     }
 
-    fn fallback(&mut self, map: &mut Map, abi: Option<&Abi>, first: u32, last: u32) {
+    /// Numbers that all get the fallback of the first.
+    fn fallback(&mut self, map: &mut Map, arch: Arch, first: u32, last: u32) {
+        let abi = self.policy.abi(arch);
         let action = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(first).0);
-        let node = self.dag.answer(action);
-        map.push(Run {
+        let run = Run {
             first,
             last,
-            node,
-            weight: 0,
-        });
+            node: self.dag.answer(action),
+            weight: self.weight(arch, first..=last),
+        };
+        map.push(run);
+    }
+
+    /// How often these numbers are called.
+    fn weight(&self, arch: Arch, numbers: RangeInclusive<u32>) -> u64 {
+        let (first, last) = numbers.into_inner();
+        let sysnos = Sysno { arch, nr: first }..=Sysno { arch, nr: last };
+        self.weights.map_or(0, |weights| {
+            let weights = weights.range(sysnos).map(|(_, &weight)| weight);
+            weights.fold(0, u64::saturating_add)
+        })
     }
 
     /// The policy's verdict on one number.
@@ -223,23 +231,35 @@ impl Decider<'_> {
     /// The calls that are asked for before all others, in this order.
     ///
     /// Where the kernel caches constant answers, calls whose arguments are checked are what the filter still
-    /// runs for. Asking for one of them first makes its way short, and every other way longer by one.
+    /// runs for. Asking for one of them first makes its way short, and every other way longer by one: it is
+    /// done as long as that is a gain, by the weights, or taking all such calls for equally frequent.
     fn peeled(&self, map: &Map) -> Vec<Run> {
-        const MOST: usize = 3;
-        let mut checked: Vec<Run> = map
-            .runs()
-            .iter()
-            .filter(|run| {
-                run.first == run.last && matches!(self.dag.node(run.node), Node::Ask { .. })
-            })
-            .filter(|run| run.first & X32_BIT == 0)
+        let checks = |run: &Run| matches!(self.dag.node(run.node), Node::Ask { .. });
+        let frequency = |run: &Run| match self.weights {
+            Some(_) => u128::from(run.weight),
+            // x32 is not cached at all, and hardly used.
+            None => u128::from(checks(run) && run.first & X32_BIT == 0),
+        };
+        let runs = map.runs().iter();
+        let mut checked: Vec<Run> = runs
+            .clone()
+            .filter(|run| run.first == run.last && checks(run))
             .copied()
             .collect();
-        if self.weights.is_none() && checked.len() > MOST {
-            return Vec::new();
-        }
         checked.sort_by_key(|run| std::cmp::Reverse(run.weight));
-        checked.truncate(MOST);
-        checked
+
+        let uncached = runs.filter(|run| !self.dag.is(run.node, Action::Allow));
+        let mut running: u128 = uncached.map(frequency).sum();
+        let depth = map.runs().len().checked_ilog2().unwrap_or(0) + 1;
+        let mut peeled = Vec::new();
+        for (run, saved) in checked.into_iter().zip((1..depth).rev()) {
+            let own = frequency(&run);
+            running = running.saturating_sub(own);
+            if own * u128::from(saved) <= running {
+                break;
+            }
+            peeled.push(run);
+        }
+        peeled
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! rules of a syscall -> leaf      which action, by arguments
+//!                       compare   64-bit arguments, half by half
 //! audit value        -> dispatch  a total map number -> leaf, architecture first
 //!                       search    the questions that find a value's place in a map
 //!                       dag       everything said once
@@ -26,6 +27,7 @@ use crate::policy::Policy;
 use crate::syscall::Sysno;
 
 mod check;
+mod compare;
 mod dag;
 mod dispatch;
 mod emit;

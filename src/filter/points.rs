@@ -7,6 +7,9 @@
 use crate::arch::{Arch, X32_BIT};
 use crate::policy::{Call, Condition, Op, Policy, Rule, Width};
 
+/// The fewest calls that are made for the arguments of a syscall.
+const LEAST: usize = 32;
+
 /// The calls at the borders of a policy: numbers where the verdict may change, with their neighbours;
 /// arguments around every constant. At most about `limit` calls are made for arguments; where that is not
 /// enough, each syscall gets its share.
@@ -34,7 +37,7 @@ pub fn points(policy: &Policy, limit: usize) -> Vec<Call> {
         })
         .filter(|(_, _, rules)| rules.iter().any(|rule| !rule.conditions.is_empty()))
         .collect();
-    let share = limit / checked.len().max(1);
+    let share = (limit / checked.len().max(1)).max(LEAST);
     for (arch, nr, rules) in checked {
         arguments(arch, nr, rules, share, &mut calls);
     }
@@ -91,41 +94,63 @@ fn alike(one: &[Rule], other: &[Rule]) -> bool {
     }
 }
 
-/// Calls around every constant that the rules of one syscall compare with, from two starting points: no
-/// argument set, and each rule matched.
+/// Calls around every constant that the rules of one syscall compare with, at most `share` of them.
+///
+/// One argument is varied around each constant while the others stay as some base has them: what makes the
+/// constant's own rule match, and after that what makes other rules match, no bit set, and all bits set.
 fn arguments(arch: Arch, nr: u32, rules: &[Rule], share: usize, calls: &mut Vec<Call>) {
-    let (audit, end) = (arch.audit(), calls.len() + share);
-    let mut bases: Vec<[u64; 6]> = vec![[0; 6], [u64::MAX; 6]];
-    bases.extend(rules.iter().map(|rule| witness(&rule.conditions)));
-    let mut used = rules
+    let witnesses: Vec<[u64; 6]> = rules.iter().map(|rule| witness(&rule.conditions)).collect();
+    let variations: Vec<Variation> = rules
         .iter()
-        .flat_map(|rule| &rule.conditions)
-        .map(|condition| condition.arg());
-    let first = used.next();
-    if used.all(|arg| Some(arg) == first) {
-        // Where only one argument matters, the others need not be tried.
-        bases.truncate(1);
-    }
-    // A rule's own borders around its own witness come first: where they are too many, they count most.
-    let own = (2..).zip(rules);
-    let all = (0..bases.len()).flat_map(|base| rules.iter().map(move |rule| (base, rule)));
-    for (base, rule) in own.chain(all) {
-        let Some(base) = bases.get(base) else {
-            continue;
-        };
-        for &condition in &rule.conditions {
-            for value in around(condition) {
+        .zip(&witnesses)
+        .flat_map(|(rule, own)| {
+            rule.conditions
+                .iter()
+                .map(move |&condition| (own, condition))
+        })
+        .map(|(own, condition)| Variation {
+            own: *own,
+            arg: usize::from(condition.arg()),
+            values: around(condition).collect(),
+        })
+        .collect();
+    let others = [[0; 6], [u64::MAX; 6]].into_iter().chain(witnesses);
+    let bases = std::iter::once(None).chain(others.map(Some));
+    let rounds = variations.iter().map(|variation| variation.values.len());
+    let rounds = rounds.max().unwrap_or(0);
+    // Where only one argument matters, the bases are all the same.
+    let first = variations.first().map(|variation| variation.arg);
+    let alone = variations
+        .iter()
+        .all(|variation| Some(variation.arg) == first);
+    let end = calls.len() + share;
+    for base in bases.take(if alone { 1 } else { usize::MAX }) {
+        // What is nearest to a constant comes first, should the share not do for all.
+        for round in 0..rounds {
+            for variation in &variations {
+                let Some(&value) = variation.values.get(round) else {
+                    continue;
+                };
                 if calls.len() >= end {
                     return;
                 }
-                let mut args = *base;
-                if let Some(arg) = args.get_mut(usize::from(condition.arg())) {
+                let mut args = base.unwrap_or(variation.own);
+                if let Some(arg) = args.get_mut(variation.arg) {
                     *arg = value;
                 }
+                let audit = arch.audit();
                 calls.push(Call { audit, nr, args });
             }
         }
     }
+}
+
+/// The values around a constant, for the argument that is compared with it.
+struct Variation {
+    /// Arguments that match the rule.
+    own: [u64; 6],
+    arg: usize,
+    values: Vec<u64>,
 }
 
 /// Arguments for which all conditions hold, where that can be had by taking one after the other.

@@ -65,7 +65,7 @@ pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
 }
 
 /// The most single values in a group.
-const CHAIN: usize = 3;
+const CHAIN: usize = 2;
 
 /// The cheapest way to cut the runs into groups, by dynamic programming over prefixes.
 fn partition(runs: &[Run]) -> Vec<&[Run]> {
@@ -76,9 +76,8 @@ fn partition(runs: &[Run]) -> Vec<&[Run]> {
         // A group that is too large stays so when it grows.
         let cheapest = (reach..end).rev().map_while(|from| {
             let singles = singles(runs.get(from..end)?)?;
-            // A long chain counts a little extra, for its depth.
-            let cost = 16 * (1 + singles) + singles * singles;
-            Some((best.get(from)?.0 + cost, from))
+            // A border of the tree, and a question per single value.
+            Some((best.get(from)?.0 + 1 + singles, from))
         });
         // A run alone is always a group, so there is a cheapest.
         best.push(cheapest.min().unwrap_or((usize::MAX / 2, end - 1)));

@@ -216,7 +216,7 @@ impl Session {
             Some(base) => Profile::union(&[base.clone(), learned])?,
             None => learned,
         };
-        self.request.output.write(&profile.to_json())?;
+        self.request.output.write(profile.to_json())?;
         Ok(profile)
     }
 }

@@ -6,8 +6,8 @@
 
 use std::fmt;
 
+use super::findings::{Oddity, Warning};
 use super::model::{ArchMap, Capabilities, KernelVersion, Position, Profile, Rule, Scope};
-use super::{Oddity, Warning};
 use crate::action::Action;
 use crate::arch::Arch;
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Oddity;
 use super::dialect::{ArgWidth, UnknownCalls};
+use super::findings::{Oddity, ResolveError};
 use super::model::Condition;
-use super::multiplex::{Multiplexer, multiplexed};
-use super::resolve::ResolveError;
+use super::multiplex::{Multiplexed, Multiplexers};
 use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
@@ -51,25 +50,30 @@ pub(super) struct Draft {
     arch: Arch,
     own_default: Action,
     arg_width: ArgWidth,
+    multiplexers: Multiplexers,
     entries: Vec<Entry>,
     findings: Vec<Finding>,
 }
 
 impl Draft {
-    pub(super) const fn new(arch: Arch, own_default: Action, arg_width: ArgWidth) -> Self {
+    /// A draft with room for this many rules.
+    pub(super) fn new(arch: Arch, own_default: Action, arg_width: ArgWidth, room: usize) -> Self {
         Self {
             arch,
             own_default,
             arg_width,
-            entries: Vec::new(),
+            multiplexers: Multiplexers::of(arch),
+            entries: Vec::with_capacity(room),
             findings: Vec::new(),
         }
     }
 
-    /// Adds a rule for one of its names. `false` when the architecture has no such syscall.
+    /// Adds a rule for one of its names, of which `companion` is the other way. `false` when the
+    /// architecture has no such syscall.
     pub(super) fn add(
         &mut self,
         name: &str,
+        companion: Option<Multiplexed>,
         alternatives: &[&[Condition]],
         action: Action,
         origin: usize,
@@ -85,14 +89,21 @@ impl Draft {
                     [] => Class::Unconditional,
                     _ => Class::Conditional,
                 };
-                self.check_widths(sysno, conditions, origin);
                 self.push(sysno, class, false, conditions, action, origin);
             }
         }
-        let companion = multiplexed(self.arch, name);
-        if let Some(multiplexer) = companion {
-            for conditions in alternatives {
-                self.add_companion(name, multiplexer, conditions, action, origin);
+        let companion = companion.and_then(|call| Some((self.multiplexers.get(call)?, call)));
+        if let Some((multiplexer, call)) = companion {
+            for &conditions in alternatives {
+                if !conditions.is_empty() {
+                    let about = Oddity::Multiplexed {
+                        name: name.to_owned(),
+                        multiplexer: call.by,
+                        arch: self.arch,
+                    };
+                    self.findings.push(Finding { origin, about });
+                }
+                self.add_companion(multiplexer, call.selector, conditions, action, origin);
             }
         }
         Ok(direct.is_some() || companion.is_some())
@@ -102,8 +113,8 @@ impl Draft {
     /// call's number there and keeps the others, though they are not the call's arguments.
     fn add_companion(
         &mut self,
-        name: &str,
-        multiplexer: Multiplexer,
+        multiplexer: Sysno,
+        selector: u64,
         conditions: &[Condition],
         action: Action,
         origin: usize,
@@ -113,24 +124,14 @@ impl Draft {
             [] => Class::CompanionOfUnconditional,
             _ => Class::Conditional,
         };
-        if !conditions.is_empty() {
-            self.findings.push(Finding {
-                origin,
-                about: Oddity::Multiplexed {
-                    name: name.to_owned(),
-                    multiplexer: multiplexer.name,
-                    arch: self.arch,
-                },
-            });
-        }
         let selects = Condition {
             index: 0,
             op: Op::Eq,
-            value: multiplexer.selector,
+            value: selector,
         };
         let others = conditions.iter().filter(|condition| condition.index != 0);
         let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
-        self.push(multiplexer.sysno, class, true, &conditions, action, origin);
+        self.push(multiplexer, class, true, &conditions, action, origin);
     }
 
     fn push(
@@ -145,10 +146,15 @@ impl Draft {
         let conditions = conditions
             .iter()
             .filter_map(|&Condition { index, op, value }| {
-                let width = match self.width(sysno, index) {
-                    Width::W32 if self.arch.is_64bit() && !fits(op, value) => Width::W64,
-                    width => width,
-                };
+                let width = self.width(sysno, index);
+                let too_wide = width == Width::W32 && self.arch.is_64bit() && !fits(op, value);
+                if too_wide {
+                    let name = sysno.to_string();
+                    let about = Oddity::WideConstant { name, index };
+                    self.findings.push(Finding { origin, about });
+                }
+                // Compared in 64 bits, then: that is what such a constant was written for.
+                let width = if too_wide { Width::W64 } else { width };
                 policy::Condition::new(index, width, op, value)
             })
             .collect();
@@ -173,20 +179,6 @@ impl Draft {
         }
     }
 
-    /// A constant that a 32-bit argument cannot have is compared in 64 bits, where it was written for.
-    fn check_widths(&mut self, sysno: Sysno, conditions: &[Condition], origin: usize) {
-        for &Condition { index, op, value } in conditions {
-            let narrow = self.width(sysno, index) == Width::W32;
-            if narrow && self.arch.is_64bit() && !fits(op, value) {
-                let about = Oddity::WideConstant {
-                    name: sysno.to_string(),
-                    index,
-                };
-                self.findings.push(Finding { origin, about });
-            }
-        }
-    }
-
     /// The rules in their order, and what was odd about them.
     pub(super) fn finish(mut self, default: Action, unknown: UnknownCalls) -> (Abi, Vec<Finding>) {
         let direct = self.entries.iter().filter(|entry| !entry.is_companion);
@@ -196,7 +188,8 @@ impl Draft {
             .filter(|_| unknown == UnknownCalls::EnosysNewer)
             .and_then(|newest| newer(newest, default));
         // Stable: within a class the order of the file counts.
-        self.entries.sort_by_key(|entry| (entry.nr, entry.class));
+        self.entries
+            .sort_by_cached_key(|entry| (entry.nr, entry.class));
         let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(self.entries.len());
         for entry in std::mem::take(&mut self.entries) {
             match syscalls.last_mut().filter(|(last, _)| *last == entry.nr) {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use super::findings::{Oddity, Warning};
 use super::model::{Position, Profile};
 use super::parse::{MAX_SIZE, ParseError};
-use super::{Oddity, Warning};
 
 /// Why a profile could not be had from a file.
 #[derive(Debug, thiserror::Error)]

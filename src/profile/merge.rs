@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Capabilities, Condition, KernelVersion, Position, Profile, Rule, Scope};
+use super::model::{
+    ArchMap, Capabilities, Condition, KernelVersion, Position, Profile, Rule, Scope,
+};
 use crate::action::Action;
 use crate::arch::Arch;
 
@@ -157,7 +159,6 @@ impl Profile {
             first.agrees_with(other)?;
         }
         merged.default_errno = first.default_errno;
-        merged.arch_map.clone_from(&first.arch_map);
         merged.flags.clone_from(&first.flags);
         merged.listener_path.clone_from(&first.listener_path);
         merged
@@ -171,6 +172,14 @@ impl Profile {
             .iter()
             .flat_map(|profile| profile.architectures.iter().copied())
             .collect();
+        merged.arch_map = merged_arch_map(profiles);
+        if !merged.arch_map.is_empty() {
+            let mut listed = std::mem::take(&mut merged.architectures);
+            // The wider architecture of a machine comes first.
+            listed.sort_unstable();
+            listed.dedup();
+            add_to_arch_map(&mut merged.arch_map, &listed);
+        }
         merged.rules = if profiles.iter().any(Self::order_matters) {
             in_order(profiles)?
         } else {
@@ -190,7 +199,6 @@ impl Profile {
         }
         let fields = [
             ("defaultErrno", self.default_errno == other.default_errno),
-            ("archMap", self.arch_map == other.arch_map),
             ("flags", self.flags == other.flags),
             ("listenerPath", self.listener_path == other.listener_path),
             (
@@ -216,6 +224,45 @@ impl Profile {
                 let answer = (rule.action, rule.errno);
                 *actions.entry(name.as_str()).or_insert(answer) != answer
             })
+    }
+}
+
+/// The entries of all maps, one for each native architecture. In one map, only the first for it counts.
+fn merged_arch_map(profiles: &[Profile]) -> Vec<ArchMap> {
+    let mut merged: BTreeMap<Arch, Vec<Arch>> = BTreeMap::new();
+    for profile in profiles {
+        let mut own = BTreeMap::new();
+        for entry in &profile.arch_map {
+            own.entry(entry.architecture)
+                .or_insert(&entry.sub_architectures);
+        }
+        for (native, subs) in own {
+            merged.entry(native).or_default().extend(subs);
+        }
+    }
+    let entry = |(architecture, sub_architectures)| ArchMap {
+        architecture,
+        sub_architectures,
+    };
+    merged.into_iter().map(entry).collect()
+}
+
+/// A profile cannot have a list beside a map, so the list goes into the map: a listed native architecture
+/// runs the other listed ones besides those that it has there.
+fn add_to_arch_map(map: &mut Vec<ArchMap>, listed: &[Arch]) {
+    let mut at_home = false;
+    for entry in &mut *map {
+        if listed.contains(&entry.architecture) {
+            at_home = true;
+            let others = listed.iter().filter(|&&arch| arch != entry.architecture);
+            entry.sub_architectures.extend(others);
+        }
+    }
+    if let ([native, others @ ..], false) = (listed, at_home) {
+        map.push(ArchMap {
+            architecture: *native,
+            sub_architectures: others.to_vec(),
+        });
     }
 }
 
@@ -444,6 +491,35 @@ mod tests {
         assert_eq!(merged, want);
         let against = with_rules([Rule::allow(["socket"])]);
         assert!(Profile::union(&[ordered, against]).is_err());
+    }
+
+    #[test]
+    fn architectures_go_into_a_map_where_there_is_one() {
+        use Arch::{Aarch64, Arm, X32, X86, X86_64};
+        let mapped = |entries: &[(Arch, &[Arch])]| {
+            let entry = |&(architecture, subs): &(Arch, &[Arch])| ArchMap {
+                architecture,
+                sub_architectures: subs.to_vec(),
+            };
+            Profile {
+                arch_map: entries.iter().map(entry).collect(),
+                ..with_rules([])
+            }
+        };
+        let map = mapped(&[(X86_64, &[X32]), (Aarch64, &[Arm])]);
+        let listed = Profile::learned([X86_64, X86], []);
+        let want = mapped(&[(X86_64, &[X86, X32]), (Aarch64, &[Arm])]);
+        assert_eq!(union([&map, &listed]), want);
+        assert_eq!(union([&listed, &map]), want);
+        assert_eq!(union([&map, &map]), map);
+        let twice = mapped(&[(X86_64, &[X32]), (X86_64, &[X86])]);
+        assert_eq!(union([&twice]), mapped(&[(X86_64, &[X32])]));
+        let elsewhere = Profile::learned([Arch::Riscv64], []);
+        let both = mapped(&[(X86_64, &[X32]), (Aarch64, &[Arm]), (Arch::Riscv64, &[])]);
+        assert_eq!(union([&map, &elsewhere]), both);
+        let more = mapped(&[(X86_64, &[X86])]);
+        assert_eq!(union([&map, &more]), want);
+        assert_eq!(union([&map, &with_rules([])]), map);
     }
 
     fn names() -> impl Strategy<Value = Vec<String>> {

@@ -208,16 +208,16 @@ impl Position {
 
     /// The position after this text, which begins here.
     pub(super) fn after(self, text: &str) -> Self {
-        text.chars().fold(self, |here, c| match c {
-            '\n' => Self {
-                line: here.line.saturating_add(1),
-                column: 1,
-            },
-            _ => Self {
-                column: here.column.saturating_add(1),
-                ..here
-            },
-        })
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let newlines = count(text.bytes().filter(|&byte| byte == b'\n').count());
+        let (column, last_line) = match text.rsplit_once('\n') {
+            Some((_, last_line)) => (1, last_line),
+            None => (self.column, text),
+        };
+        Self {
+            line: self.line.saturating_add(newlines),
+            column: column.saturating_add(count(last_line.chars().count())),
+        }
     }
 }
 

@@ -7,68 +7,80 @@
 use crate::arch::Arch;
 use crate::syscall::Sysno;
 
-/// The other way to a call.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Multiplexer {
-    pub(super) name: &'static str,
-    pub(super) sysno: Sysno,
+/// The other way to a call, on the architectures that have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Multiplexed {
+    pub(super) by: &'static str,
     /// The first argument that selects the call.
     pub(super) selector: u64,
 }
 
-/// The calls of `socketcall`, from 1 (`SYS_SOCKET` and the following in `linux/net.h`).
-const SOCKETCALL: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
-];
-
-/// The calls of `ipc` (`linux/ipc.h`).
-const IPC: [(&str, u64); 12] = [
-    ("semop", 1),
-    ("semget", 2),
-    ("semctl", 3),
-    ("semtimedop", 4),
-    ("msgsnd", 11),
-    ("msgrcv", 12),
-    ("msgget", 13),
-    ("msgctl", 14),
-    ("shmat", 21),
-    ("shmdt", 22),
-    ("shmget", 23),
-    ("shmctl", 24),
-];
-
-/// The multiplexer through which this architecture can make the call as well, if it has one.
-pub(super) fn multiplexed(arch: Arch, name: &str) -> Option<Multiplexer> {
-    let socketcall = (1..).zip(SOCKETCALL).find(|&(_, call)| call == name);
-    let ipc = || IPC.into_iter().find(|&(call, _)| call == name);
-    let (multiplexer, selector) = match socketcall {
-        Some((selector, _)) => ("socketcall", selector),
-        None => ("ipc", ipc()?.1),
+/// The other way to the call of this name: numbers are those of `linux/net.h` and `linux/ipc.h`.
+pub(super) fn multiplexed(name: &str) -> Option<Multiplexed> {
+    let (by, selector) = match name {
+        "socket" => (SOCKETCALL, 1),
+        "bind" => (SOCKETCALL, 2),
+        "connect" => (SOCKETCALL, 3),
+        "listen" => (SOCKETCALL, 4),
+        "accept" => (SOCKETCALL, 5),
+        "getsockname" => (SOCKETCALL, 6),
+        "getpeername" => (SOCKETCALL, 7),
+        "socketpair" => (SOCKETCALL, 8),
+        "send" => (SOCKETCALL, 9),
+        "recv" => (SOCKETCALL, 10),
+        "sendto" => (SOCKETCALL, 11),
+        "recvfrom" => (SOCKETCALL, 12),
+        "shutdown" => (SOCKETCALL, 13),
+        "setsockopt" => (SOCKETCALL, 14),
+        "getsockopt" => (SOCKETCALL, 15),
+        "sendmsg" => (SOCKETCALL, 16),
+        "recvmsg" => (SOCKETCALL, 17),
+        "accept4" => (SOCKETCALL, 18),
+        "recvmmsg" => (SOCKETCALL, 19),
+        "sendmmsg" => (SOCKETCALL, 20),
+        "semop" => (IPC, 1),
+        "semget" => (IPC, 2),
+        "semctl" => (IPC, 3),
+        "semtimedop" => (IPC, 4),
+        "msgsnd" => (IPC, 11),
+        "msgrcv" => (IPC, 12),
+        "msgget" => (IPC, 13),
+        "msgctl" => (IPC, 14),
+        "shmat" => (IPC, 21),
+        "shmdt" => (IPC, 22),
+        "shmget" => (IPC, 23),
+        "shmctl" => (IPC, 24),
+        _ => return None,
     };
-    Sysno::parse(arch, multiplexer).map(|sysno| Multiplexer {
-        name: multiplexer,
-        sysno,
-        selector,
-    })
+    Some(Multiplexed { by, selector })
+}
+
+const SOCKETCALL: &str = "socketcall";
+const IPC: &str = "ipc";
+
+/// The multiplexers of an architecture.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Multiplexers {
+    socketcall: Option<Sysno>,
+    ipc: Option<Sysno>,
+}
+
+impl Multiplexers {
+    pub(super) fn of(arch: Arch) -> Self {
+        Self {
+            socketcall: Sysno::parse(arch, SOCKETCALL),
+            ipc: Sysno::parse(arch, IPC),
+        }
+    }
+
+    /// The multiplexer for this call, if the architecture has it.
+    pub(super) fn get(self, call: Multiplexed) -> Option<Sysno> {
+        if call.by == SOCKETCALL {
+            self.socketcall
+        } else {
+            self.ipc
+        }
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +105,10 @@ mod tests {
             (Arch::Mips64, "bind", None),
         ];
         for (arch, name, want) in cases {
-            let got = multiplexed(arch, name).map(|found| (found.sysno.nr, found.selector));
+            let got = multiplexed(name).and_then(|call| {
+                let sysno = Multiplexers::of(arch).get(call)?;
+                Some((sysno.nr, call.selector))
+            });
             assert_eq!(got, want, "{arch} {name}");
         }
     }

@@ -6,8 +6,8 @@
 
 use std::collections::HashSet;
 
-use super::Oddity;
 use super::draft::Finding;
+use super::findings::Oddity;
 use crate::action::Action;
 use crate::policy::{Abi, Call, Condition, Op, Policy, Reason, Rule};
 use crate::syscall::Sysno;

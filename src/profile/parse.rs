@@ -9,11 +9,11 @@ use std::borrow::Cow;
 
 use nix::errno::Errno;
 
+use super::findings::{Oddity, Warning};
 use super::json::{At, Problem, Reader, quote};
 use super::model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
 };
-use super::{Oddity, Warning};
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
 use crate::arch::Arch;
 use crate::policy::Op;
@@ -402,10 +402,14 @@ fn list<'a, T>(
 /// A text that reaches the kernel or a table, where a NUL would end it early.
 fn text(reader: &mut Reader) -> Result<String, Problem> {
     let At { value, offset } = reader.located_string()?;
-    if value.contains('\0') {
-        return Err(Problem::new(offset, "a NUL character has no place here"));
+    match value {
+        // It has no escapes, and only an escape can be a control character.
+        Cow::Borrowed(plain) => Ok(plain.to_owned()),
+        Cow::Owned(text) if text.contains('\0') => {
+            Err(Problem::new(offset, "a NUL character has no place here"))
+        }
+        Cow::Owned(text) => Ok(text),
     }
-    Ok(value.into_owned())
 }
 
 fn syscall_name(reader: &mut Reader) -> Result<String, Problem> {

@@ -8,10 +8,11 @@ use std::collections::HashSet;
 
 use super::dialect::{Dialect, Host, Reading};
 use super::draft::{Draft, Finding};
+use super::findings::{Oddity, ResolveError, Warning};
 use super::model::{Condition, Flag, Position, Profile, Rule};
+use super::multiplex::multiplexed;
 use super::nearest::nearest;
 use super::overlap::overlaps;
-use super::{Oddity, Warning};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::policy::Policy;
@@ -44,55 +45,6 @@ pub struct Flags {
     pub spec_allow: bool,
 }
 
-/// Why a profile cannot be resolved for a host.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResolveError {
-    /// An unknown name in a profile that lets through what it does not name.
-    #[error(
-        "unknown syscall {name} in a profile that allows by default: the rule would not bind{}",
-        super::Suggestion(suggestion.as_deref())
-    )]
-    UnknownName {
-        /// Where the entry begins.
-        at: Position,
-        /// The name.
-        name: String,
-        /// The known name that is nearest to it.
-        suggestion: Option<String>,
-    },
-    /// Architectures of both byte orders.
-    #[error("{} and {} differ in byte order; no filter can hold both", native.scmp_name(), listed.scmp_name())]
-    ByteOrder {
-        /// The host's.
-        native: Arch,
-        /// The listed one.
-        listed: Arch,
-    },
-    /// Rules for an architecture whose syscalls we do not know, in a profile that allows by default.
-    #[error("there is no table of syscalls for {}, so rules that deny cannot bind there", arch.scmp_name())]
-    NoTable {
-        /// The architecture.
-        arch: Arch,
-    },
-    /// A flag that is for listeners only.
-    #[error("{} is for filters with a listener, which this has not", Flag::WaitKillableRecv.name())]
-    WaitKillableRecv,
-    /// More rules than any filter can hold.
-    #[error("the profile unfolds to more rules than any filter can hold")]
-    TooManyRules,
-}
-
-impl ResolveError {
-    /// Where in the file; [`Position::NOWHERE`] when it is about the file as a whole.
-    pub const fn position(&self) -> Position {
-        match self {
-            Self::UnknownName { at, .. } => *at,
-            _ => Position::NOWHERE,
-        }
-    }
-}
-
 impl Profile {
     /// The policy that this profile is on this host.
     ///
@@ -106,10 +58,11 @@ impl Profile {
         let mut warnings = dialect.ignored(self);
         let flags = self.install_flags(&mut warnings)?;
         let arches = self.architectures_on(host.native, dialect)?;
+        let names = self.rules.iter().map(|rule| rule.names.len()).sum();
         let mut drafts = Vec::with_capacity(arches.len());
         for arch in arches {
             warnings.extend(self.without_table(arch, own_default, default)?);
-            drafts.push(Draft::new(arch, own_default, reading.arg_width));
+            drafts.push(Draft::new(arch, own_default, reading.arg_width, names));
         }
         let mut notes = Vec::new();
         let mut unknown = Unknown::new(own_default, host.native);
@@ -123,9 +76,10 @@ impl Profile {
             }
             let alternatives = alternatives(rule, &mut warnings);
             for name in &rule.names {
+                let companion = multiplexed(name);
                 let mut found = false;
                 for draft in &mut drafts {
-                    found |= draft.add(name, &alternatives, action, origin)?;
+                    found |= draft.add(name, companion, &alternatives, action, origin)?;
                 }
                 if !found && !syscall::is_known(name) {
                     unknown.note(name, rule, action)?;

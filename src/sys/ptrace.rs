@@ -131,4 +131,32 @@ impl Stopped {
         }
         Ok(word.cast_unsigned())
     }
+
+    /// Changes one word of the tracee's memory.
+    pub(crate) fn poke(&self, address: u64, word: u64) -> Result<(), Errno> {
+        // SAFETY: POKEDATA writes the tracee's memory, never ours.
+        check(unsafe { libc::ptrace(libc::PTRACE_POKEDATA, self.0, address, word) }).map(drop)
+    }
+
+    /// Changes the first argument of the syscall that the tracee is entering.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn set_first_argument(&self, is_64bit: bool, value: u64) -> Result<(), Errno> {
+        use std::mem::offset_of;
+        let register = if is_64bit {
+            offset_of!(libc::user_regs_struct, rdi)
+        } else {
+            offset_of!(libc::user_regs_struct, rbx)
+        };
+        // SAFETY: POKEUSER writes a saved register of the tracee, never our memory.
+        check(unsafe { libc::ptrace(libc::PTRACE_POKEUSER, self.0, register, value) }).map(drop)
+    }
+
+    /// Changes the first argument of the syscall that the tracee is entering.
+    ///
+    /// # Errors
+    /// `ENOSYS`: not done on this architecture yet.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn set_first_argument(&self, _is_64bit: bool, _value: u64) -> Result<(), Errno> {
+        Err(Errno::ENOSYS)
+    }
 }

@@ -9,6 +9,7 @@
 
 mod stop;
 mod tree;
+mod unhide;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::stop::Stop;
 use self::tree::{Reaction, Tree};
+use self::unhide::Unhider;
 use crate::recording::{Note, Recording};
 use crate::sys::ptrace::{Resume, Stopped, seize};
 use crate::sys::signal::Signal;
@@ -72,6 +74,7 @@ pub(crate) struct Tracer<'a> {
     on_group_stop: fn(Signal),
     /// The call that each task entered last is needed for one question only, so only that is kept.
     asking_ptrace: HashSet<Tid>,
+    unhider: Unhider,
 }
 
 impl<'a> Tracer<'a> {
@@ -89,6 +92,7 @@ impl<'a> Tracer<'a> {
             live,
             on_group_stop,
             asking_ptrace,
+            unhider: Unhider::default(),
         })
     }
 
@@ -120,6 +124,7 @@ impl<'a> Tracer<'a> {
         match change {
             Change::Ended(end) => {
                 self.tree.ended(tid, end);
+                self.unhider.ended(tid);
                 if self.tree.main_end().is_some() {
                     self.live.main_ended.store(true, Ordering::Release);
                 }
@@ -184,6 +189,7 @@ impl<'a> Tracer<'a> {
         match *stop {
             Stop::Entry { audit, nr, args } => self.record_entry(tid, audit, nr, &args, tracee),
             Stop::Exit { result } => {
+                self.unhider.returned(tid, tracee);
                 let refused = result == -i64::from(libc::EPERM);
                 if self.asking_ptrace.remove(&tid) && refused {
                     self.live.recording().notes.insert(Note::PtraceRefused);
@@ -206,25 +212,11 @@ impl<'a> Tracer<'a> {
             return;
         };
         recording.count(sysno);
-        match sysno.name() {
-            Some("clone" | "clone3") if is_untraced(sysno, args, tracee) => {
-                recording.notes.insert(Note::Untraced);
-            }
-            Some("ptrace") => {
-                self.asking_ptrace.insert(tid);
-            }
-            _ => {}
+        if sysno.name() == Some("ptrace") {
+            self.asking_ptrace.insert(tid);
+        }
+        if self.unhider.entered(tid, sysno, args[0], tracee).is_err() {
+            recording.notes.insert(Note::Untraced);
         }
     }
-}
-
-/// Will the child of this clone escape the tracer? clone3 has its flags in memory, in the first word.
-fn is_untraced(sysno: Sysno, args: &[u64; 6], tracee: &Stopped) -> bool {
-    let first = args[0];
-    let flags = if sysno.name() == Some("clone") {
-        first
-    } else {
-        tracee.peek(first).unwrap_or(0)
-    };
-    flags & u64::from(libc::CLONE_UNTRACED.cast_unsigned()) != 0
 }

@@ -40,7 +40,6 @@ fn nothing_is_lost_of_programs_that_are_hard_on_a_tracer() {
             "stopped",
             "traps",
             "realtime",
-            "untraced",
             "killed",
             "storm",
             "undumpable",
@@ -50,6 +49,13 @@ fn nothing_is_lost_of_programs_that_are_hard_on_a_tracer() {
         let restart = scene(&env, &tracee, "restart");
         assert!(restart.names().contains("restart_syscall"));
     }
+}
+
+#[test]
+fn a_child_that_asks_not_to_be_traced_is_learned_too() {
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    scene(&env, &tracee, "untraced").has(&["times"]);
 }
 
 #[test]
@@ -95,7 +101,7 @@ fn a_daemon_that_outlives_the_command_is_learned_to_its_end() {
         "done\n",
         "learning ends when the last descendant has ended"
     );
-    Profile::read(&env.path("p.json")).has(&["times", "setsid", "nanosleep"]);
+    Profile::read(&env.path("p.json")).has(&["times", "setsid", "clock_nanosleep"]);
 }
 
 #[test]

@@ -30,4 +30,5 @@ mod pid1;
 mod profile;
 mod roundtrip;
 mod signals;
+mod tools;
 mod transparency;

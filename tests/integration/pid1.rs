@@ -89,7 +89,7 @@ fn a_signal_to_pid_1_ends_a_command_that_does_not_handle_it() {
                 .succeeds();
             run.wait().ends_with(128 + signal);
             if way[0] == "--learn" {
-                Profile::read(&env.path("l.json")).has(&["times", "nanosleep"]);
+                Profile::read(&env.path("l.json")).has(&["times", "clock_nanosleep"]);
             }
         }
     }

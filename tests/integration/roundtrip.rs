@@ -46,6 +46,8 @@ fn held(env: &Env, flags: &[&str], command: &[&str]) -> Output {
     args.extend_from_slice(flags);
     args.push("--");
     args.extend_from_slice(command);
+    let fresh = env.text("held");
+    let _ = std::fs::remove_dir_all(&fresh);
     env.ours(&args).cwd(&env.mkdir("held")).output()
 }
 
@@ -363,13 +365,13 @@ fn bash_pipeline_with_traps() {
     let script = env.write("script.bash", BASH);
     learns_and_holds(&env, &["bash", &script])
         .has(&["execve", "kill", "rt_sigreturn"])
-        .lacks(&["socket", "connect"]);
+        .lacks(&["chdir", "symlink"]);
 
-    let line = "exec 3<>/dev/tcp/127.0.0.1/9";
+    let line = "cd / && pwd";
     env.run(&["bash", "-c", line])
         .output()
-        .ends_with(1)
-        .complains("Connection refused");
+        .succeeds()
+        .says("/\n");
     held(&env, &[], &["bash", "-c", line])
         .ends_with(1)
         .complains("Operation not permitted");

@@ -1,6 +1,6 @@
 //! What is sent to the launcher reaches the command, once.
 
-use crate::harness::{Build, Env, Running, fixture, kill_stray};
+use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, kill_stray, needs};
 use crate::profile::{Profile, all_but};
 
 /// All that can be forwarded: not KILL and STOP, not CHLD (the launcher's own), not the faults, not 32 and
@@ -121,5 +121,48 @@ fn a_stopped_launcher_goes_on_with_its_command() {
         assert!(!run.is_over(), "{way:?}: a stopped launcher cannot end");
         run.signal(18);
         run.wait().ends_with(6);
+    }
+}
+
+#[test]
+fn job_control_works_and_the_terminals_signals_come_once() {
+    needs!("python3", "bash");
+    let env = Env::new();
+    let signals = fixture("signals", Build::Static);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/terminal.py");
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    let learned = env.text("l.json");
+    let ways: [&[&str]; 4] = [
+        &[],
+        &[SECCOMP_RUN, "--enforce", &profile, "--"],
+        &[SECCOMP_RUN, "--enforce", &profile, "--exec", "--"],
+        &[SECCOMP_RUN, "--learn", "--force", "-o", &learned, "--"],
+    ];
+    for way in ways {
+        // SIGTSTP keeps its default action.
+        let out = env
+            .run(&[&["python3", script], way, &[&signals, "20"]].concat())
+            .output();
+        out.succeeds();
+        let mut got: Vec<&str> = out
+            .stdout
+            .lines()
+            .filter(|l| l.starts_with("got ") || l.contains("status "))
+            .collect();
+        // A shell continues the whole job, the launcher included, which cannot tell that from a SIGCONT for
+        // itself alone: one more does no harm.
+        got.dedup_by(|a, b| a == b && *a == "got 18");
+        assert_eq!(
+            got,
+            [
+                "got 18",
+                "got 2",
+                "got 3",
+                "got 18",
+                "got 64",
+                "prompt> status 7"
+            ],
+            "{way:?}\n{out}"
+        );
     }
 }

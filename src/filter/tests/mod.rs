@@ -2,7 +2,7 @@
 
 use super::*;
 
-mod docker;
 mod listing;
 mod operators;
+mod profiles;
 mod property;

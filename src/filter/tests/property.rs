@@ -18,9 +18,9 @@ fn point_count() -> usize {
         .unwrap_or(400)
 }
 
-/// Cases per property: four of them take some seconds in a debug build.
+/// Cases per property: as they are by default, some seconds in a debug build.
 fn config() -> ProptestConfig {
-    let cases = u32::try_from(point_count() / 2).unwrap().clamp(16, 4096);
+    let cases = u32::try_from(point_count() / 4).unwrap().clamp(16, 4096);
     ProptestConfig {
         cases,
         failure_persistence: None,

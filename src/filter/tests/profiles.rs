@@ -1,7 +1,8 @@
-//! A large real profile: Docker's default. How good the code is, in numbers.
+//! Large real profiles: Docker's default and Podman's. How good the code is, in numbers.
 //!
-//! The profile is not in this repository: the tests look for it beside it, or where `SECCOMP_RUN_DATA`
-//! says, and skip where it is not. The reader here understands just this file; `profile` has the real one.
+//! The profiles are not in this repository: the tests look for them beside it, or where `SECCOMP_RUN_DATA`
+//! says, and skip where they are not. The reader here understands just these files; `profile` has the real
+//! one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,10 +11,10 @@ use super::*;
 use crate::action::Action;
 use crate::policy::{Abi, Condition, Op, Rule, Width};
 
-fn profile() -> Option<serde_json::Value> {
+fn profile(file: &str) -> Option<serde_json::Value> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let directory = std::env::var_os("SECCOMP_RUN_DATA").map_or(beside, PathBuf::from);
-    let path = directory.join("docker-default.json");
+    let path = directory.join(file);
     match std::fs::read(&path) {
         Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
         Err(error) => {
@@ -41,6 +42,7 @@ fn condition(json: &serde_json::Value, width: Width) -> Condition {
     let number = |key: &str| json[key].as_u64().unwrap_or(0);
     let (op, value) = match json["op"].as_str().unwrap() {
         "SCMP_CMP_EQ" => (Op::Eq, number("value")),
+        "SCMP_CMP_NE" => (Op::Ne, number("value")),
         "SCMP_CMP_LT" => (Op::Lt, number("value")),
         "SCMP_CMP_GT" => (Op::Gt, number("value")),
         "SCMP_CMP_MASKED_EQ" => (Op::MaskedEq(number("value")), number("valueTwo")),
@@ -49,9 +51,9 @@ fn condition(json: &serde_json::Value, width: Width) -> Condition {
     Condition::new(number("index").try_into().unwrap(), width, op, value).unwrap()
 }
 
-/// Docker's default for these architectures; `None` where the file is not there.
-fn policy(archs: &[Arch]) -> Option<Policy> {
-    let profile = profile()?;
+/// A profile for these architectures; `None` where the file is not there.
+fn policy(file: &str, archs: &[Arch]) -> Option<Policy> {
+    let profile = profile(file)?;
     let abis = archs.iter().map(|&arch| {
         let width = if arch.is_64bit() {
             Width::W64
@@ -93,11 +95,21 @@ fn policy(archs: &[Arch]) -> Option<Policy> {
 const ONE: &[Arch] = &[Arch::X86_64];
 const THREE: &[Arch] = &[Arch::X86_64, Arch::X86, Arch::X32];
 
+const DOCKER: &str = "docker-default.json";
+const PODMAN: &str = "podman-default.json";
+
 #[test]
-fn dockers_default_stays_small_and_shallow() {
-    let cases = [(ONE, 72, 14), (THREE, 280, 16)];
-    for (archs, most, longest) in cases {
-        let Some(policy) = policy(archs) else { return };
+fn real_profiles_stay_small_and_shallow() {
+    let cases = [
+        (DOCKER, ONE, 69, 13),
+        (DOCKER, THREE, 222, 16),
+        (PODMAN, ONE, 64, 13),
+        (PODMAN, THREE, 201, 15),
+    ];
+    for (file, archs, most, longest) in cases {
+        let Some(policy) = policy(file, archs) else {
+            return;
+        };
         let filter = Filter::compile(&policy, &Options::default()).unwrap();
         let stats = filter.stats();
         println!("{stats:?}");
@@ -114,7 +126,9 @@ fn dockers_default_stays_small_and_shallow() {
 #[ignore = "a measurement"]
 fn compile_time() {
     for archs in [ONE, THREE] {
-        let Some(policy) = policy(archs) else { return };
+        let Some(policy) = policy(DOCKER, archs) else {
+            return;
+        };
         let mut best = std::time::Duration::MAX;
         for _ in 0..2000 {
             let start = std::time::Instant::now();
@@ -131,7 +145,9 @@ fn compile_time() {
 fn compile_stages() {
     use std::time::{Duration, Instant};
     for archs in [ONE, THREE] {
-        let Some(policy) = policy(archs) else { return };
+        let Some(policy) = policy(DOCKER, archs) else {
+            return;
+        };
         let mut best = [Duration::MAX; 5];
         for _ in 0..2000 {
             let mut last = Instant::now();

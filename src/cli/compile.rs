@@ -1,0 +1,140 @@
+//! `compile`: a profile's BPF program, for other launchers and for people.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use super::error::Error;
+use super::target::TargetArgs;
+use crate::bpf::disasm::Listing;
+use crate::exit::Exit;
+use crate::filter::{Filter, Options, Stats};
+use crate::output::{Existing, Output};
+
+/// Compile a profile to a BPF program
+///
+/// The program goes to FILE, or to standard output: raw struct sock_filter in this machine's byte order, as
+/// bwrap --seccomp and setpriv --seccomp-filter read it. It is checked against the profile before it is
+/// written. The exception that --enforce makes for its own execve is not in it.
+#[derive(Debug, clap::Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the comments on flags are the help text"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// Where the program goes
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Print the program as text
+    #[arg(long)]
+    disasm: bool,
+
+    /// Print what the program costs
+    #[arg(long)]
+    stats: bool,
+
+    /// How --stats prints
+    #[arg(long, value_enum, default_value_t = Format::Text, requires = "stats")]
+    format: Format,
+}
+
+/// For people, or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Error> {
+    let resolved = args.target.resolve()?;
+    let filter = Filter::compile(&resolved.policy, &Options::default())?;
+    if let Some(path) = &args.output {
+        Output::claim(path, Existing::Replace)?.write(bytes(&filter))?;
+    }
+    let mut text = String::new();
+    if args.disasm {
+        text.push_str(&Listing(filter.program()).to_string());
+    }
+    if args.stats {
+        text.push_str(&match args.format {
+            Format::Text => stats_text(&filter.stats()),
+            Format::Json => stats_json(&filter.stats()),
+        });
+    }
+    let mut stdout = std::io::stdout();
+    let product = if args.disasm || args.stats {
+        text.into_bytes()
+    } else if args.output.is_some() {
+        Vec::new()
+    } else if stdout.is_terminal() {
+        return Err(
+            Error::new("the program is binary, and standard output is a terminal")
+                .hint("-o FILE writes it, --disasm shows it, --stats says what it costs"),
+        );
+    } else {
+        bytes(&filter)
+    };
+    stdout
+        .write_all(&product)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Error::new(format!("cannot write to standard output: {error}")))?;
+    Ok(Exit::SUCCESS)
+}
+
+/// The instructions as `struct sock_filter` in the byte order of this machine.
+fn bytes(filter: &Filter) -> Vec<u8> {
+    let one = |insn: &libc::sock_filter| {
+        let (code, jumps, k) = (
+            insn.code.to_ne_bytes(),
+            [insn.jt, insn.jf],
+            insn.k.to_ne_bytes(),
+        );
+        code.into_iter().chain(jumps).chain(k)
+    };
+    filter.program().iter().flat_map(one).collect()
+}
+
+fn stats_text(stats: &Stats) -> String {
+    let mut text = String::new();
+    let mut row = |what: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{what:<34} {value}");
+    };
+    row("instructions", stats.instructions.to_string());
+    row("longest path", stats.longest_path.to_string());
+    if let Some(expected) = stats.expected_path {
+        row("expected path", format!("{expected:.1}"));
+    }
+    for cached in &stats.cached {
+        let what = format!("answered by the kernel's bitmap, {}", cached.arch);
+        row(&what, format!("{} of {}", cached.calls, cached.of));
+    }
+    row(
+        "instructions followed at attach",
+        stats.emulated.to_string(),
+    );
+    text
+}
+
+fn stats_json(stats: &Stats) -> String {
+    let bitmap: serde_json::Map<_, _> = stats
+        .cached
+        .iter()
+        .map(|cached| {
+            let value = serde_json::json!({ "calls": cached.calls, "of": cached.of });
+            (cached.arch.to_string(), value)
+        })
+        .collect();
+    let value = serde_json::json!({
+        "instructions": stats.instructions,
+        "longestPath": stats.longest_path,
+        "expectedPath": stats.expected_path,
+        "bitmap": bitmap,
+        "followedAtAttach": stats.emulated,
+    });
+    format!("{value:#}\n")
+}

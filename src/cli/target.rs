@@ -1,0 +1,116 @@
+//! Which host a profile is looked at for: by default this one.
+
+use std::path::{Path, PathBuf};
+
+use caps::Capability;
+
+use super::args::{CapArg, ReadingArgs, action, capability};
+use super::error::Error;
+use super::input;
+use crate::action::Action;
+use crate::arch::Arch;
+use crate::enforce::{CapsDropped, Privileges};
+use crate::profile::{Capabilities, Host, KernelVersion, Resolved};
+
+/// A profile, and the host to look at it for.
+#[derive(Debug, clap::Args)]
+pub(super) struct TargetArgs {
+    /// The profile
+    #[arg(value_name = "PROFILE")]
+    pub(super) profile: PathBuf,
+
+    /// The architectures, the native one first [default: this machine's and those that the profile lists]
+    #[arg(long, value_name = "ARCH", value_delimiter = ',', value_parser = arch)]
+    pub(super) arch: Vec<Arch>,
+
+    /// The capabilities that includes and excludes are held against, or ALL, or NONE [default: ours]
+    #[arg(long, value_name = "CAP|ALL|NONE", value_delimiter = ',', value_parser = some_capability)]
+    pub(super) caps: Vec<SomeCap>,
+
+    /// The kernel that minKernel is held against [default: the running one]
+    #[arg(long, value_name = "X.Y", value_parser = kernel)]
+    pub(super) kernel: Option<KernelVersion>,
+
+    /// Replaces the profile's default action: ALLOW, LOG, ERRNO, KILL ...
+    #[arg(long, value_name = "ACTION", value_parser = action)]
+    pub(super) default_action: Option<Action>,
+
+    /// Warnings are errors
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
+}
+
+/// An element of `--caps`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SomeCap {
+    None,
+    Some(CapArg),
+}
+
+impl TargetArgs {
+    /// Reads and resolves the profile, and tells what is odd about it.
+    pub(super) fn resolve(&self) -> Result<Resolved, Error> {
+        let name = self.name();
+        let (mut profile, mut warnings) = input::read(&self.profile)?;
+        if !self.arch.is_empty() {
+            profile.architectures.clone_from(&self.arch);
+            profile.arch_map.clear();
+        }
+        let host = Host {
+            native: self.arch.first().copied().unwrap_or(Arch::NATIVE),
+            kernel: self.kernel.map_or_else(input::running_kernel, Ok)?,
+            caps: self.capabilities()?,
+        };
+        let reading = self.reading.reading(self.default_action);
+        let resolved = input::resolve(&name, &profile, &host, reading)?;
+        warnings.extend(resolved.warnings.iter().cloned());
+        input::tell(&name, &warnings, self.strict)?;
+        Ok(resolved)
+    }
+
+    fn name(&self) -> String {
+        Path::display(&self.profile).to_string()
+    }
+
+    fn capabilities(&self) -> Result<Capabilities, Error> {
+        if self.caps.is_empty() {
+            let ours = Privileges::new(&CapsDropped::These(caps::CapsHashSet::new()), false)?;
+            return Ok(Capabilities::from_bits(ours.reachable()));
+        }
+        if self
+            .caps
+            .iter()
+            .any(|cap| matches!(cap, SomeCap::Some(CapArg::All)))
+        {
+            return Ok(Capabilities::ALL);
+        }
+        let one = |cap: &SomeCap| match cap {
+            SomeCap::Some(CapArg::One(capability)) => Some(*capability),
+            _ => None::<Capability>,
+        };
+        Ok(self.caps.iter().filter_map(one).collect())
+    }
+}
+
+fn arch(text: &str) -> Result<Arch, String> {
+    Arch::from_short_name(text)
+        .or_else(|| Arch::from_scmp_name(text))
+        .ok_or_else(|| {
+            let all: Vec<String> = Arch::ALL.iter().map(ToString::to_string).collect();
+            format!("no such architecture; one of {}", all.join(" "))
+        })
+}
+
+fn kernel(text: &str) -> Result<KernelVersion, String> {
+    KernelVersion::of_release(text).ok_or_else(|| "write two numbers, such as 6.1".to_owned())
+}
+
+fn some_capability(text: &str) -> Result<SomeCap, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(SomeCap::None);
+    }
+    capability(text).map(SomeCap::Some)
+}

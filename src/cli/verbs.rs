@@ -1,0 +1,37 @@
+//! The tools: verbs that look at profiles and run nothing.
+
+use clap::{Parser, Subcommand};
+
+use super::{compile, simulate};
+use crate::cli::error::Error;
+use crate::exit::Exit;
+
+/// Tools for profiles
+#[derive(Debug, Parser)]
+#[command(name = "seccomp-run", version, max_term_width = 100)]
+pub(super) struct Verbs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Compile(compile::Args),
+    Simulate(simulate::Args),
+}
+
+/// Is this word the name of a verb?
+pub(super) fn is_verb(word: &std::ffi::OsStr) -> bool {
+    use clap::CommandFactory as _;
+    word.to_str()
+        .is_some_and(|word| Verbs::command().find_subcommand(word).is_some())
+}
+
+impl Verbs {
+    pub(super) fn run(&self) -> Result<Exit, Error> {
+        match &self.verb {
+            Verb::Compile(args) => compile::run(args),
+            Verb::Simulate(args) => simulate::run(args),
+        }
+    }
+}
