@@ -2,9 +2,9 @@
 //!
 //! libseccomp is an oracle within limits only: where rules with different actions overlap it follows the
 //! shape of its tree, and 2.5.4 takes several bounds of one argument for each other. `libseccomp::profile`
-//! stays within them. Both of its ways to lay out a program are asked; 2.5.4's linear one sometimes forgets
-//! to load the number when the first syscall has conditions, so what counts is that one of them agrees, and
-//! that they seldom contradict each other.
+//! stays within them, mostly: both of its ways to lay out a program are asked (the linear one of 2.5.4 forgets
+//! to load the number when the first syscall has conditions), and where none of them agrees, the rules that it
+//! was told are read plainly. A difference is what neither explains; the others must be few.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -54,12 +54,7 @@ macro_rules! helper {
 }
 
 /// Our program and policy for a profile, as libseccomp reads it.
-fn ours(
-    profile: &Value,
-    arches: &[Arch],
-    dialect: Dialect,
-    caps: Caps,
-) -> (Policy, Vec<Insn>) {
+fn ours(profile: &Value, arches: &[Arch], dialect: Dialect, caps: Caps) -> (Policy, Vec<Insn>) {
     let mut profile = profile.clone();
     let fields = profile.as_object_mut().unwrap();
     fields.remove("archMap");
@@ -123,22 +118,46 @@ fn agree(arch: Arch, name: &str, theirs: i32) -> bool {
 #[derive(Default)]
 struct Tally {
     calls: usize,
-    /// Programs of libseccomp's that contradict each other.
-    contradictions: usize,
+    /// Programs of libseccomp's that contradict each other or what it was told.
+    mistakes: usize,
+}
+
+/// A profile, what it is here, and what it is for libseccomp: its linear program and its tree.
+struct Case<'a> {
+    helper: &'a str,
+    profile: &'a Value,
+    spec: &'a Spec,
+    policy: &'a Policy,
+    ours: &'a [Insn],
+    theirs: [&'a [Insn]; 2],
+}
+
+impl Case<'_> {
+    /// What the rules that libseccomp was told mean for a call, read plainly.
+    fn plainly(&self, call: &Call) -> Option<u32> {
+        let arch = Arch::of_call(call.audit, call.nr)?;
+        let names = self.spec.rules.iter().map(|line| line.name.as_str());
+        let names: Vec<&str> = names.chain(["socketcall", "ipc"]).collect();
+        let numbers = libseccomp::resolve(self.helper, arch, &names);
+        let (numbers, multiplexers) = numbers.split_last_chunk::<2>()?;
+        let told = (numbers, *multiplexers);
+        self.policy.abi(arch)?;
+        Some(self.spec.plainly(arch, call.nr, &call.args, told))
+    }
 }
 
 /// Compares our program with libseccomp's two wherever they could differ, and says where they do.
-fn differences(
-    profile: &Value,
-    policy: &Policy,
-    ours: &[Insn],
-    theirs: [&[Insn]; 2],
-    random: &mut Random,
-    tally: &mut Tally,
-) -> String {
+fn differences(case: &Case<'_>, random: &mut Random, tally: &mut Tally) -> String {
+    let &Case {
+        profile,
+        policy,
+        ours,
+        theirs,
+        ..
+    } = case;
     let vm = Vm::new(ours).unwrap();
     let theirs = theirs.map(|program| Vm::new(program).unwrap());
-    let mut contradict = false;
+    let mut mistaken = false;
     let kill = profile.to_string().contains("SCMP_ACT_KILL\"");
     let mut said = String::new();
     let (mut count, mut seen) = (0, BTreeSet::new());
@@ -153,7 +172,7 @@ fn differences(
         let words = data.words(false);
         let ours = vm.run(&words).answer;
         let [theirs, tree] = [&theirs[0], &theirs[1]].map(|vm| vm.run(&words).answer);
-        contradict |= theirs != tree;
+        mistaken |= theirs != tree;
         if ours == theirs || ours == tree {
             return;
         }
@@ -166,6 +185,10 @@ fn differences(
         // the sign bit without it, and no kernel has such calls.
         let sign_only = call.audit == Arch::X86_64.audit() && call.nr >> 30 == 2;
         if same_kill || sign_only {
+            return;
+        }
+        if case.plainly(&call) == Some(ours) {
+            mistaken = true;
             return;
         }
         count += 1;
@@ -193,9 +216,8 @@ fn differences(
         for &nr in &numbers {
             let arch = Arch::of_call(audit, nr);
             let rules = arch.and_then(|arch| policy.abi(arch)?.syscalls.get(&nr));
-            let checked = rules.is_some_and(|rules| {
-                rules.iter().any(|rule| !rule.conditions.is_empty())
-            });
+            let checked =
+                rules.is_some_and(|rules| rules.iter().any(|rule| !rule.conditions.is_empty()));
             for args in [[0; 6], [u64::MAX; 6]] {
                 compare(Call { audit, nr, args });
             }
@@ -208,7 +230,7 @@ fn differences(
     for call in points(policy, 4000) {
         compare(call);
     }
-    tally.contradictions += usize::from(contradict);
+    tally.mistakes += usize::from(mistaken);
     if count > 0 {
         writeln!(said, "{count} in all; the profile:\n{profile}").unwrap();
     }
@@ -217,7 +239,10 @@ fn differences(
 
 /// Every constant of a policy with its neighbours, and what may be confused with them.
 fn constants(policy: &Policy) -> Vec<u64> {
-    let rules = policy.abis.iter().flat_map(|abi| abi.syscalls.values().flatten());
+    let rules = policy
+        .abis
+        .iter()
+        .flat_map(|abi| abi.syscalls.values().flatten());
     let conditions = rules.flat_map(|rule| &rule.conditions);
     let mut constants: Vec<u64> = conditions
         .flat_map(|condition| {
@@ -305,15 +330,26 @@ fn the_defaults_of_docker_and_podman() {
             }
             for caps in [Caps::None, Caps::All] {
                 let (policy, ours) = ours(&profile, arches, dialect, caps);
-                let spec = Spec::of(&profile, arches, caps).text();
-                let text = format!("{spec}build\n{spec}optimize 2\nbuild\n");
+                let spec = Spec::of(&profile, arches, caps);
+                let told = spec.text();
+                let text = format!("{told}build\n{told}optimize 2\nbuild\n");
                 let theirs: Vec<_> = libseccomp::build(&helper, &text)
                     .into_iter()
                     .map(|built| built.unwrap().program)
                     .collect();
-                let theirs = [&theirs[0][..], &theirs[1]];
-                let said =
-                    differences(&profile, &policy, &ours, theirs, &mut random, &mut tally);
+                let case = Case {
+                    helper: &helper,
+                    profile: &profile,
+                    spec: &spec,
+                    policy: &policy,
+                    ours: &ours,
+                    theirs: [&theirs[0], &theirs[1]],
+                };
+                let before = tally.mistakes;
+                let said = differences(&case, &mut random, &mut tally);
+                if tally.mistakes > before {
+                    eprintln!("libseccomp is mistaken: {file} {arches:?} {caps:?}");
+                }
                 if !said.is_empty() {
                     // The profile is known.
                     let said = said.split("the profile:").next().unwrap();
@@ -324,7 +360,7 @@ fn the_defaults_of_docker_and_podman() {
     }
     eprintln!("{} calls compared", tally.calls);
     assert!(wrong.is_empty(), "{wrong}");
-    assert_eq!(tally.contradictions, 0);
+    assert_eq!(tally.mistakes, 0);
 }
 
 #[test]
@@ -339,7 +375,7 @@ fn generated_profiles() {
     for arches in ARCHES {
         let names = shared_names(&helper, arches);
         let multiplexed = arches.contains(&Arch::X86);
-        let mut text = String::new();
+        let (mut text, mut specs) = (String::new(), Vec::new());
         let generated: Vec<Value> = (0..per_arches)
             .map(|_| {
                 let most = 1 + random.below(120);
@@ -348,12 +384,15 @@ fn generated_profiles() {
             })
             .collect();
         for profile in &generated {
-            let spec = Spec::of(profile, arches, Caps::None).text();
-            write!(text, "{spec}build\n{spec}optimize 2\nbuild\n").unwrap();
+            let spec = Spec::of(profile, arches, Caps::None);
+            let told = spec.text();
+            write!(text, "{told}build\n{told}optimize 2\nbuild\n").unwrap();
+            specs.push(spec);
         }
         let built = libseccomp::build(&helper, &text);
         assert_eq!(built.len(), 2 * generated.len());
-        for (profile, theirs) in generated.iter().zip(built.chunks(2)) {
+        let told = generated.iter().zip(&specs);
+        for ((profile, spec), theirs) in told.zip(built.chunks(2)) {
             let theirs = match theirs {
                 [Ok(linear), Ok(tree)] => [&linear.program[..], &tree.program],
                 [Err(why), _] | [_, Err(why)] => {
@@ -364,21 +403,29 @@ fn generated_profiles() {
             };
             let (policy, ours) = ours(profile, arches, Dialect::Docker, Caps::None);
             profiles += 1;
-            let said = differences(profile, &policy, &ours, theirs, &mut random, &mut tally);
+            let case = Case {
+                helper: &helper,
+                profile,
+                spec,
+                policy: &policy,
+                ours: &ours,
+                theirs,
+            };
+            let said = differences(&case, &mut random, &mut tally);
             if !said.is_empty() {
                 wrong.push(format!("{arches:?}: {said}"));
             }
         }
     }
     eprintln!(
-        "{profiles} profiles, {} calls compared; libseccomp refuses {}, contradicts itself in {}",
+        "{profiles} profiles, {} calls compared; libseccomp refuses {}, is mistaken in {}",
         tally.calls,
         refused.len(),
-        tally.contradictions
+        tally.mistakes
     );
     // A profile of which libseccomp makes nothing proves nothing.
     assert!(refused.len() * 20 < profiles, "{refused:#?}");
-    assert!(tally.contradictions * 20 < profiles);
+    assert!(tally.mistakes * 20 < profiles);
     assert!(
         wrong.is_empty(),
         "{} profiles differ; the first of them:\n{}",
