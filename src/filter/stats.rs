@@ -44,7 +44,10 @@ fn table_len(arch: Arch) -> u32 {
         | Arch::Mips64n32
         | Arch::Mipsel64
         | Arch::Mipsel64n32 => 0,
-        _ => syscall::all(arch).last().map_or(0, |(last, _)| last.nr + 1),
+        _ => syscall::all(arch)
+            .filter(|(sysno, _)| !sysno.is_private())
+            .last()
+            .map_or(0, |(last, _)| last.nr + 1),
     }
 }
 

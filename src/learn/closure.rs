@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::action::Action;
 use crate::arch::Arch;
 use crate::profile::Profile;
 use crate::recording::Recording;
@@ -54,7 +55,7 @@ const THREADS: Addition = Addition {
 };
 
 /// The profile that allows what was recorded.
-pub(crate) fn profile_of(recording: &Recording) -> Profile {
+pub(super) fn profile_of(recording: &Recording) -> Profile {
     let calls = recording.calls();
     let archs: BTreeSet<Arch> = calls
         .iter()
@@ -88,7 +89,122 @@ pub(crate) fn profile_of(recording: &Recording) -> Profile {
     Profile::learned(archs, [(observed, None)].into_iter().chain(groups))
 }
 
+/// Takes out of a base what denies calls that were learned, so that both have a union: what the command
+/// needs is allowed. Returns the names.
+pub(super) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String> {
+    let needed: BTreeSet<&String> = learned.rules.iter().flat_map(|rule| &rule.names).collect();
+    let mut overruled = BTreeSet::new();
+    for rule in base
+        .rules
+        .iter_mut()
+        .filter(|rule| rule.action != Action::Allow)
+    {
+        rule.names.retain(|name| {
+            let kept = !needed.contains(name);
+            if !kept {
+                overruled.insert(name.clone());
+            }
+            kept
+        });
+    }
+    base.rules.retain(|rule| !rule.names.is_empty());
+    overruled
+}
+
 /// Has any of these architectures the call?
 fn exists(name: &str, archs: &BTreeSet<Arch>) -> bool {
     archs.iter().any(|&arch| Sysno::parse(arch, name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording(calls: &[(Arch, &str)]) -> Recording {
+        let mut recording = Recording::default();
+        for &(arch, name) in calls {
+            recording.count(Sysno::parse(arch, name).unwrap());
+        }
+        recording
+    }
+
+    fn names(profile: &Profile, added: bool) -> BTreeSet<&str> {
+        let rules = profile
+            .rules
+            .iter()
+            .filter(|rule| rule.comment.is_some() == added);
+        rules
+            .flat_map(|rule| rule.names.iter().map(String::as_str))
+            .collect()
+    }
+
+    #[test]
+    fn observed_and_added_are_kept_apart() {
+        let calls = [
+            (Arch::X86_64, "read"),
+            (Arch::X86_64, "exit_group"),
+            (Arch::X86_64, "time"),
+        ];
+        let profile = profile_of(&recording(&calls));
+        assert_eq!(
+            names(&profile, false),
+            ["exit_group", "read", "time"].into()
+        );
+        let added = names(&profile, true);
+        assert!(
+            added.contains("rt_sigreturn") && added.contains("clock_gettime"),
+            "{added:?}"
+        );
+        for not_added in [
+            "exit_group",
+            "time",
+            "futex",
+            "sigreturn",
+            "clock_gettime64",
+        ] {
+            assert!(!added.contains(not_added), "{not_added}");
+        }
+        assert_eq!(profile.architectures, [Arch::NATIVE]);
+    }
+
+    #[test]
+    fn threads_and_32_bit_calls_need_more() {
+        let mut recording = recording(&[(Arch::X86_64, "read"), (Arch::X86, "read")]);
+        recording.threads = true;
+        let profile = profile_of(&recording);
+        let added = names(&profile, true);
+        for name in ["futex", "sigreturn", "clock_gettime64"] {
+            assert!(added.contains(name), "{name}");
+        }
+        assert!(profile.architectures.contains(&Arch::X86));
+    }
+
+    #[test]
+    fn numbers_without_a_name_are_kept() {
+        let mut recording = Recording::default();
+        recording.count(Sysno {
+            arch: Arch::X86_64,
+            nr: 999,
+        });
+        assert!(names(&profile_of(&recording), false).contains("syscall_999"));
+    }
+
+    #[test]
+    fn what_was_needed_overrules_a_denial() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[
+            {"names":["clone3","mount"],"action":"SCMP_ACT_ERRNO","errnoRet":38},
+            {"names":["read"],"action":"SCMP_ACT_ALLOW"}]}"#;
+        let (mut base, _) = Profile::parse(text.as_bytes(), "p").unwrap();
+        let learned = profile_of(&recording(&[(Arch::X86_64, "clone3")]));
+        assert_eq!(overrule(&mut base, &learned), ["clone3".to_owned()].into());
+        let union = Profile::union(&[base, learned]).unwrap();
+        let denied = union
+            .rules
+            .iter()
+            .filter(|rule| rule.action != Action::Allow);
+        assert_eq!(
+            denied.flat_map(|rule| &rule.names).collect::<Vec<_>>(),
+            ["mount"]
+        );
+    }
 }

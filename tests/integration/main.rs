@@ -36,3 +36,4 @@ mod roundtrip;
 mod signals;
 mod tools;
 mod transparency;
+mod widths;

@@ -130,8 +130,8 @@ fn the_launcher_does_not_hold_the_commands_pipes() {
     ] {
         // The command closes its input at once, and goes on: the writer must notice long before its end.
         let line = format!(
-            "{{ yes; date +%s%N >writer; }} 2>/dev/null | {{ {SECCOMP_RUN} {way} -- sh -c 'exec <&-; sleep 1'; \
-             echo $?; date +%s%N >command; }}"
+            "{{ yes; date +%s%N >writer; }} 2>/dev/null | (exec {SECCOMP_RUN} {way} -- \
+             sh -c 'exec <&-; sleep 1; date +%s%N >command'); echo ${{PIPESTATUS[1]}}"
         );
         env.run(&["bash", "-c", &line])
             .limit(20)

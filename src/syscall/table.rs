@@ -1,0 +1,288 @@
+//! The rows made searchable, at compile time: a process that reads one profile has no time to sort tables.
+//!
+//! All architectures share one list of names. A name is found in it by hashing, once; its number on an
+//! architecture is then one array access. The names are kept as one text with ends, so that the whole of it
+//! is constant data without pointers that a loader would have to relocate.
+
+use super::rows::{self, Rows, same};
+use crate::arch::Arch;
+
+/// A name that some architecture has.
+#[derive(Clone, Copy)]
+pub(super) struct NameId(u16);
+
+impl NameId {
+    pub(super) fn find(name: &str) -> Option<Self> {
+        // The index wraps around like the probing that filled it, and an empty place ends the search.
+        let mut at = first_slot(name.as_bytes());
+        loop {
+            let id = SLOTS.get(at).copied().filter(|&id| id != EMPTY)?;
+            if Self(id).name() == Some(name) {
+                return Some(Self(id));
+            }
+            at = next_slot(at);
+        }
+    }
+
+    /// What an array over all names has for this one.
+    pub(super) fn of<T: Copy>(self, array: &[T; NAMES]) -> Option<T> {
+        array.get(usize::from(self.0)).copied()
+    }
+
+    pub(super) fn name(self) -> Option<&'static str> {
+        let at = usize::from(self.0);
+        let start = ENDS.get(at).copied()?;
+        let end = ENDS.get(at + 1).copied()?;
+        TEXT.get(usize::from(start)..usize::from(end))
+    }
+}
+
+/// One architecture's names and numbers, without [`crate::arch::X32_BIT`].
+pub(super) struct Table {
+    /// The number of each name, or [`ABSENT`].
+    numbers: [u32; NAMES],
+    /// Numbers and names, by number.
+    by_number: &'static [(u32, NameId)],
+}
+
+impl Table {
+    /// The table of an architecture; `None` where we have none.
+    pub(super) const fn of(arch: Arch) -> Option<&'static Self> {
+        macro_rules! table {
+            ($rows:ident) => {{
+                static TABLE: Table = Table {
+                    numbers: numbers(&rows::$rows),
+                    by_number: &by_number::<{ rows::$rows.len() }>(&rows::$rows),
+                };
+                Some(&TABLE)
+            }};
+        }
+        match arch {
+            Arch::X86_64 => table!(X86_64),
+            Arch::X86 => table!(X86),
+            Arch::X32 => table!(X32),
+            Arch::Aarch64 => table!(AARCH64),
+            Arch::Arm => table!(ARM),
+            Arch::Mips | Arch::Mipsel => table!(MIPS_O32),
+            Arch::Mips64 | Arch::Mipsel64 => table!(MIPS_N64),
+            Arch::Mips64n32 | Arch::Mipsel64n32 => table!(MIPS_N32),
+            Arch::Ppc => table!(PPC),
+            Arch::Ppc64 | Arch::Ppc64le => table!(PPC64),
+            Arch::S390 => table!(S390),
+            Arch::S390x => table!(S390X),
+            Arch::Riscv64 => table!(RISCV64),
+            Arch::Loongarch64 => table!(LOONGARCH64),
+            Arch::Parisc | Arch::Parisc64 | Arch::M68k | Arch::Sh | Arch::Sheb => None,
+        }
+    }
+
+    /// The number of a name.
+    pub(super) fn number(&self, name: NameId) -> Option<u32> {
+        name.of(&self.numbers).filter(|&nr| nr != ABSENT)
+    }
+
+    /// The name of a number.
+    pub(super) fn name(&self, nr: u32) -> Option<NameId> {
+        let at = self.by_number.binary_search_by_key(&nr, |row| row.0).ok()?;
+        self.by_number.get(at).map(|row| row.1)
+    }
+
+    /// All of it, by number.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u32, &'static str)> {
+        let rows = self.by_number.iter();
+        rows.filter_map(|&(nr, id)| Some((nr, id.name()?)))
+    }
+}
+
+/// The number of a name that an architecture has not.
+const ABSENT: u32 = u32::MAX;
+
+/// Everything that has names, the larger tables first: fewer names are then added late.
+const ALL: [&Rows; 14] = [
+    &rows::X86_64,
+    &rows::X86,
+    &rows::X32,
+    &rows::AARCH64,
+    &rows::ARM,
+    &rows::MIPS_O32,
+    &rows::MIPS_N64,
+    &rows::MIPS_N32,
+    &rows::PPC,
+    &rows::PPC64,
+    &rows::S390,
+    &rows::S390X,
+    &rows::RISCV64,
+    &rows::LOONGARCH64,
+];
+
+/// A power of two, and at least three times [`NAMES`], so that most names are found at the first look.
+const SLOT_COUNT: usize = 2048;
+
+/// A place of the hash index without a name.
+const EMPTY: u16 = u16::MAX;
+
+/// FNV-1a, folded: short names in, few collisions out.
+const fn first_slot(mut name: &[u8]) -> usize {
+    let mut hash: u32 = 0x811c_9dc5;
+    while let [byte, rest @ ..] = name {
+        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
+        name = rest;
+    }
+    (hash ^ (hash >> 16)) as usize % SLOT_COUNT
+}
+
+const fn next_slot(at: usize) -> usize {
+    (at + 1) % SLOT_COUNT
+}
+
+/// The list of names while the compiler makes it.
+pub(super) struct Union {
+    names: [&'static str; SLOT_COUNT / 2],
+    count: u16,
+    slots: [u16; SLOT_COUNT],
+}
+
+pub(super) const UNION: &Union = &Union::of_all();
+/// How many names there are.
+pub(super) const NAMES: usize = UNION.count as usize;
+
+static SLOTS: [u16; SLOT_COUNT] = UNION.slots;
+static TEXT: &str = match std::str::from_utf8(&text::<{ text_len() }>()) {
+    Ok(text) => text,
+    Err(_) => panic!("names are ASCII"),
+};
+/// Where each name ends in [`TEXT`], after the 0 where the first begins.
+static ENDS: [u16; NAMES + 1] = ends();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index is a build error"
+)]
+impl Union {
+    const fn of_all() -> Self {
+        let mut union = Self {
+            names: [""; SLOT_COUNT / 2],
+            count: 0,
+            slots: [EMPTY; SLOT_COUNT],
+        };
+        let mut table = 0;
+        while table < ALL.len() {
+            let mut row = 0;
+            while row < ALL[table].len() {
+                union.add(ALL[table].get(row).1);
+                row += 1;
+            }
+            table += 1;
+        }
+        union
+    }
+
+    const fn add(&mut self, name: &'static str) {
+        let at = self.slot_of(name.as_bytes());
+        if self.slots[at] == EMPTY {
+            self.slots[at] = self.count;
+            self.names[self.count as usize] = name;
+            self.count += 1;
+        }
+    }
+
+    /// The place of this name: where it is, or where it belongs.
+    const fn slot_of(&self, name: &[u8]) -> usize {
+        let mut at = first_slot(name);
+        while self.slots[at] != EMPTY && !same(self.names[self.slots[at] as usize].as_bytes(), name)
+        {
+            at = next_slot(at);
+        }
+        at
+    }
+
+    const fn id(&self, name: &[u8]) -> NameId {
+        let id = self.slots[self.slot_of(name)];
+        assert!(id != EMPTY, "a name that no architecture has");
+        NameId(id)
+    }
+
+    /// The place of a name in an array over all of them.
+    pub(super) const fn index(&self, name: &[u8]) -> usize {
+        self.id(name).0 as usize
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index is a build error"
+)]
+const fn text_len() -> usize {
+    let mut len = 0;
+    let mut at = 0;
+    while at < NAMES {
+        len += UNION.names[at].len();
+        at += 1;
+    }
+    len
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index is a build error"
+)]
+const fn text<const LEN: usize>() -> [u8; LEN] {
+    let mut text = [0; LEN];
+    let mut end = 0;
+    let mut at = 0;
+    while at < NAMES {
+        let mut name = UNION.names[at].as_bytes();
+        while let [byte, rest @ ..] = name {
+            text[end] = *byte;
+            end += 1;
+            name = rest;
+        }
+        at += 1;
+    }
+    text
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time; the text is some kilobytes"
+)]
+const fn ends() -> [u16; NAMES + 1] {
+    let mut ends = [0; NAMES + 1];
+    let mut at = 0;
+    while at < NAMES {
+        ends[at + 1] = ends[at] + UNION.names[at].len() as u16;
+        at += 1;
+    }
+    ends
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index is a build error"
+)]
+const fn numbers(rows: &Rows) -> [u32; NAMES] {
+    let mut numbers = [ABSENT; NAMES];
+    let mut row = 0;
+    while row < rows.len() {
+        let (nr, name) = rows.get(row);
+        numbers[UNION.index(name.as_bytes())] = nr;
+        row += 1;
+    }
+    numbers
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index is a build error"
+)]
+const fn by_number<const LEN: usize>(rows: &Rows) -> [(u32, NameId); LEN] {
+    let mut by_number = [(0, NameId(0)); LEN];
+    let mut row = 0;
+    while row < LEN {
+        let (nr, name) = rows.get(row);
+        by_number[row] = (nr, UNION.id(name.as_bytes()));
+        row += 1;
+    }
+    by_number
+}
