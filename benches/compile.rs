@@ -20,6 +20,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +38,7 @@ use seccomp_run::syscall;
 use serde_json::{Value, json};
 
 #[path = "../tests/integration/libseccomp.rs"]
+#[expect(dead_code, reason = "most of it is for the tests")]
 mod libseccomp;
 
 use libseccomp::{Caps, Random, Spec};
@@ -151,7 +153,7 @@ fn of_a_profile(helper: &str, profile: &Value, arches: &[Arch], goal: (usize, us
             launch,
             weights: None,
         };
-        let compile = || compile(text.as_bytes(), arches[0], &reading, &options);
+        let compile = || compile(text.as_bytes(), arches[0], reading, &options);
         let mut times: Vec<Duration> = (0..400)
             .map(|_| {
                 let begun = Instant::now();
@@ -166,11 +168,14 @@ fn of_a_profile(helper: &str, profile: &Value, arches: &[Arch], goal: (usize, us
             build: (times[0], Some(times[times.len() / 2])),
         });
     }
-    let attach = attach(&contenders);
-    let calls = calls(&contenders);
+    print(arches, &contenders, goal);
+}
 
-    let arches: Vec<String> = arches.iter().map(Arch::to_string).collect();
-    println!("{}", arches.join(" + "));
+fn print(arches: &[Arch], contenders: &[Contender], goal: (usize, usize, f64)) {
+    let attach = attach(contenders);
+    let calls = calls(contenders);
+    let names: Vec<String> = arches.iter().map(Arch::to_string).collect();
+    println!("{}", names.join(" + "));
     println!(
         "{:<20}{:>7}{:>8}{:>9}{:>10}{:>9}{:>9}{:>18}{:>16}{:>9}{:>9}{:>9}",
         "",
@@ -190,9 +195,9 @@ fn of_a_profile(helper: &str, profile: &Value, arches: &[Arch], goal: (usize, us
         "{:<20}{:>7}{:>8}{:>9}{:>10}{:>9}{:>9}{:>18}{:>16}{:>9}{:>9}{:>9}",
         "", "", "path", "path", "", "", "", "min/median us", "min/median us", "ns", "ns", "ns"
     );
-    let reference = cached(&contenders[0].program, &arches_of(&arches));
+    let reference = cached(&contenders[0].program, arches);
     for (at, contender) in contenders.iter().enumerate() {
-        let set = cached(&contender.program, &arches_of(&arches));
+        let set = cached(&contender.program, arches);
         let (min, median) = contender.build;
         let build = match median {
             Some(median) => format!("{:.1}/{:.1}", micros(min), micros(median)),
@@ -203,8 +208,8 @@ fn of_a_profile(helper: &str, profile: &Value, arches: &[Arch], goal: (usize, us
             contender.name,
             contender.program.len(),
             Vm::new(&contender.program).unwrap().longest_path(),
-            average_path(&contender.program, &arches_of(&arches)),
-            emulated(&contender.program, &arches_of(&arches)),
+            average_path(&contender.program, arches),
+            emulated(&contender.program, arches),
             set.len(),
             if set == reference { "yes" } else { "NO" },
             build,
@@ -230,15 +235,8 @@ fn of_a_profile(helper: &str, profile: &Value, arches: &[Arch], goal: (usize, us
     );
 }
 
-fn arches_of(names: &[String]) -> Vec<Arch> {
-    names
-        .iter()
-        .map(|name| Arch::from_short_name(name).unwrap())
-        .collect()
-}
-
 /// The whole way, the program's check of itself included.
-fn compile(text: &[u8], native: Arch, reading: &Reading, options: &Options) -> Filter {
+fn compile(text: &[u8], native: Arch, reading: Reading, options: &Options) -> Filter {
     let host = Host {
         native,
         kernel: KernelVersion {
@@ -248,7 +246,7 @@ fn compile(text: &[u8], native: Arch, reading: &Reading, options: &Options) -> F
         caps: Capabilities::NONE,
     };
     let (profile, _) = Profile::parse(text, "profile").unwrap_or_else(|error| panic!("{error}"));
-    let resolved = profile.resolve(&host, reading).unwrap();
+    let resolved = profile.resolve(&host, &reading).unwrap();
     Filter::compile(&resolved.policy, options).unwrap()
 }
 
@@ -347,7 +345,7 @@ fn sizes(helper: &str, mut profiles: Vec<Value>, arches: &[Arch]) {
     let mut text = String::new();
     for profile in &mut profiles {
         let told = Spec::of(profile, arches, Caps::None).text();
-        text += &format!("{told}build\n{told}optimize 2\nbuild\n");
+        write!(text, "{told}build\n{told}optimize 2\nbuild\n").unwrap();
         let scmp: Vec<_> = arches.iter().map(|arch| arch.scmp_name()).collect();
         profile["architectures"] = json!(scmp);
     }
@@ -360,7 +358,7 @@ fn sizes(helper: &str, mut profiles: Vec<Value>, arches: &[Arch]) {
         let ours = compile(
             profile.to_string().as_bytes(),
             Arch::X86_64,
-            &LIBSECCOMPS,
+            LIBSECCOMPS,
             &Options::default(),
         );
         let programs = [ours.program(), &linear.program, &tree.program];

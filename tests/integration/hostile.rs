@@ -133,13 +133,13 @@ fn seeds(random: &mut Random) -> Vec<Vec<u8>> {
 fn spoil(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     if !random.one_in(4) {
         let mut value = serde_json::from_slice(random.pick::<Vec<u8>>(seeds)).unwrap();
-        for _ in 0..1 + random.below(2) {
+        for _ in 0..=random.below(2) {
             bend(random, &mut value);
         }
         return value.to_string().into_bytes();
     }
     let mut text = random.pick(seeds).clone();
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..=random.below(4) {
         let (at, to) = (random.below(text.len() + 1), random.below(text.len() + 1));
         let (from, to) = (at.min(to), at.max(to));
         match random.below(10) {
@@ -149,7 +149,7 @@ fn spoil(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
             1 => drop(text.drain(from..to.min(from + 40))),
             2 if text.len() < 1 << 16 => {
                 let piece = text[from..to].to_vec();
-                for _ in 0..1 + random.below(4) {
+                for _ in 0..=random.below(4) {
                     text.splice(
                         at.min(text.len())..at.min(text.len()),
                         piece.iter().copied(),
@@ -235,11 +235,11 @@ fn replace(random: &mut Random, text: &mut Vec<u8>, at: usize) {
 }
 
 /// The whole way of a profile. Answers how far it came.
-fn compile(text: &[u8], host: &Host, reading: &Reading) -> usize {
+fn compile(text: &[u8], host: &Host, reading: Reading) -> usize {
     let Ok((profile, _)) = Profile::parse(text, "hostile") else {
         return 0;
     };
-    let Ok(resolved) = profile.resolve(host, reading) else {
+    let Ok(resolved) = profile.resolve(host, &reading) else {
         return 1;
     };
     match Filter::compile(&resolved.policy, &Options::default()) {
@@ -283,7 +283,7 @@ fn hostile_profiles_get_an_answer() {
         };
         let timed = || {
             let begun = Instant::now();
-            let came = catch_unwind(AssertUnwindSafe(|| compile(&text, &host, &reading)));
+            let came = catch_unwind(AssertUnwindSafe(|| compile(&text, &host, reading)));
             let shown = || String::from_utf8_lossy(&text).into_owned();
             (
                 came.unwrap_or_else(|_| panic!("panics: {}", shown())),

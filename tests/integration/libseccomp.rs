@@ -78,7 +78,7 @@ impl Spec {
             if action == default || !counts(rule, arches[0], caps) {
                 continue;
             }
-            let args = list(&rule["args"]).iter().map(comparison).collect();
+            let args: Vec<_> = list(&rule["args"]).iter().map(comparison).collect();
             for name in list(&rule["names"]) {
                 for args in alternatives(&args) {
                     rules.push(Line {
@@ -99,7 +99,6 @@ impl Spec {
     /// What the rules mean for a call, read plainly, as long as those that overlap do not differ; `numbers`
     /// are libseccomp's for the names of the rules ([`resolve`]), `multiplexers` the numbers of `socketcall`
     /// and `ipc`.
-    #[allow(dead_code, reason = "only the tests ask")]
     pub(crate) fn plainly(
         &self,
         arch: Arch,
@@ -215,12 +214,12 @@ fn comparison(arg: &Value) -> Comparison {
 }
 
 /// Two comparisons of one argument make a rule of each of the comparisons.
-fn alternatives(args: &Vec<Comparison>) -> Vec<Vec<Comparison>> {
+fn alternatives(args: &[Comparison]) -> Vec<Vec<Comparison>> {
     let again = |at: usize| args[..at].iter().any(|arg| arg.index == args[at].index);
     if (0..args.len()).any(again) {
         args.iter().map(|&arg| vec![arg]).collect()
     } else {
-        vec![args.clone()]
+        vec![args.to_vec()]
     }
 }
 
@@ -228,7 +227,6 @@ fn alternatives(args: &Vec<Comparison>) -> Vec<Vec<Comparison>> {
 pub(crate) struct Built {
     pub(crate) program: Vec<Insn>,
     /// The fastest of the times that it took to build.
-    #[allow(dead_code, reason = "only the bench measures")]
     pub(crate) nanoseconds: u64,
 }
 
@@ -266,7 +264,6 @@ pub(crate) fn resolve(helper: &str, arch: Arch, names: &[&str]) -> Vec<i32> {
 }
 
 /// What libseccomp calls these numbers.
-#[allow(dead_code, reason = "only the tests ask")]
 pub(crate) fn names(helper: &str, arch: Arch, numbers: &[u32]) -> Vec<Option<String>> {
     let text = numbers.iter().map(|nr| format!("name {arch} {nr}\n"));
     let said = String::from_utf8(ask(helper, &text.collect::<String>())).unwrap();
@@ -299,14 +296,13 @@ fn ask(helper: &str, text: &str) -> Vec<u8> {
 }
 
 fn insn(bytes: &[u8]) -> Insn {
-    let &[a, b, jt, jf, k, l, m, n] = bytes else {
-        panic!("not an instruction")
-    };
+    let (code, rest) = bytes.split_first_chunk().unwrap();
+    let (&[jt, jf], k) = rest.split_first_chunk().unwrap();
     Insn {
-        code: u16::from_ne_bytes([a, b]),
+        code: u16::from_ne_bytes(*code),
         jt,
         jf,
-        k: u32::from_ne_bytes([k, l, m, n]),
+        k: u32::from_ne_bytes(k.try_into().unwrap()),
     }
 }
 
@@ -487,7 +483,7 @@ pub(crate) fn profile(
         if group.is_none() && random.one_in(3) {
             // Values of one argument, each with an action of its own.
             let (index, first) = (random.below(6), random.constant());
-            for step in 0..1 + random.next() % 12 {
+            for step in 0..=random.next() % 12 {
                 let value = first.wrapping_add(step * 3);
                 let action = *random.pick(&actions);
                 entries.push(entry(&[name], action, &[condition(index, "EQ", value, 0)]));
@@ -501,7 +497,7 @@ pub(crate) fn profile(
         };
         let (kind, mut bounded) = (*random.pick(kinds), [false; 6]);
         let most = if matches!(kind, Kind::One) { 1 } else { 5 };
-        for _ in 0..1 + random.below(most) {
+        for _ in 0..=random.below(most) {
             let args = conditions(random, kind, &mut bounded);
             entries.push(entry(&[name], action, &args));
         }
@@ -550,7 +546,7 @@ fn conditions(random: &mut Random, kind: Kind, bounded: &mut [bool; 6]) -> Vec<V
     };
     let mut conditions = Vec::new();
     let mut at = random.below(6);
-    for _ in 0..1 + random.below(most) {
+    for _ in 0..=random.below(most) {
         let index = at % 6;
         let again = random.one_in(12) && matches!(kind, Kind::Equal);
         at += if again { 0 } else { 1 + random.below(2) };

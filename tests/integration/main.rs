@@ -26,6 +26,7 @@ mod harness;
 mod hostile;
 mod layers;
 mod learn;
+#[expect(dead_code, reason = "the bench uses it too")]
 mod libseccomp;
 mod oracle_evaluate;
 mod oracle_kernel;

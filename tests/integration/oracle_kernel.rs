@@ -40,12 +40,13 @@ const ACTIONS: [Action; 9] = [
 
 /// Makes the calls under the program, and compares what happens with the policy. Answers with their number.
 fn compare(env: &Env, fixture: &str, policy: &Policy, program: &[Insn], calls: &[Call]) -> usize {
-    let bytes = program.iter().flat_map(|insn| {
-        let [a, b] = insn.code.to_ne_bytes();
-        let [c, d, e, f] = insn.k.to_ne_bytes();
-        [a, b, insn.jt, insn.jf, c, d, e, f]
-    });
-    let program = env.write("program", bytes.collect::<Vec<u8>>());
+    let mut bytes = Vec::new();
+    for insn in program {
+        bytes.extend(insn.code.to_ne_bytes());
+        bytes.extend([insn.jt, insn.jf]);
+        bytes.extend(insn.k.to_ne_bytes());
+    }
+    let program = env.write("program", bytes);
     let mut text = String::new();
     for Call { nr, args, .. } in calls {
         write!(text, "{nr:x}").unwrap();
