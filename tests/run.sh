@@ -22,6 +22,8 @@ if [ "$(uname -m)" = x86_64 ] && command -v gcc >/dev/null; then
 elif [ "$(uname -m)" = x86_64 ]; then
 	missing+=(gcc-multilib)
 fi
+# The C library that our programs are compared with.
+[ -e /usr/include/seccomp.h ] || missing+=(libseccomp-dev)
 if [ ${#missing[@]} -gt 0 ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 		export DEBIAN_FRONTEND=noninteractive
