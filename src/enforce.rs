@@ -1,10 +1,12 @@
 //! Enforcing: from a profile to a command that runs under it, or to no command at all.
 
+use std::collections::BTreeMap;
+
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::action::Action;
 use crate::command::Command;
-use crate::filter::{CompileError, Filter};
+use crate::filter::{CompileError, Filter, Options};
 use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
 use crate::profile::Flags;
@@ -13,6 +15,7 @@ use crate::sys::caps::{CapDrop, bounding};
 use crate::sys::spawn::Seal;
 use crate::sys::wait::End;
 use crate::sys::{Errno, seccomp};
+use crate::syscall::Sysno;
 
 /// What to run, under what.
 pub(crate) struct Request {
@@ -22,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) policy: Policy,
     /// How the filter is installed.
     pub(crate) flags: Flags,
+    /// How often each syscall is made, where that is known.
+    pub(crate) weights: Option<BTreeMap<Sysno, u64>>,
     /// Capabilities to give up.
     pub(crate) privileges: Privileges,
     /// Become the command, instead of staying to look after it.
@@ -174,11 +179,12 @@ pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
         command,
         policy,
         flags,
+        weights,
         privileges,
         in_place,
     } = request;
     check_kernel(&policy)?;
-    let seal = compile(&policy, flags)?;
+    let seal = compile(&policy, flags, weights)?;
     let mut plan = launch::plan(&command)?;
     if privileges.allow_new {
         plan.allow_new_privs();
@@ -217,12 +223,16 @@ fn check_kernel(policy: &Policy) -> Result<(), EnforceError> {
     Ok(())
 }
 
-fn compile(policy: &Policy, flags: Flags) -> Result<Seal, CompileError> {
+fn compile(
+    policy: &Policy,
+    flags: Flags,
+    weights: Option<BTreeMap<Sysno, u64>>,
+) -> Result<Seal, CompileError> {
     let filter = Filter::compile(
         policy,
-        &crate::filter::Options {
+        &Options {
             launch: true,
-            ..Default::default()
+            weights,
         },
     )?;
     Ok(Seal {

@@ -1,6 +1,7 @@
 //! What a tracer saw: the waist between `trace`, which fills it, and `learn`, which reads it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use crate::arch::Arch;
 use crate::syscall::Sysno;
@@ -35,6 +36,29 @@ pub enum Note {
         /// The number.
         nr: u32,
     },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untraced => f.write_str(
+                "incomplete: a child may have been started with CLONE_UNTRACED, which hides it from every \
+                 tracer; what it did is not in the profile",
+            ),
+            Self::Unread => f.write_str("incomplete: a syscall of the command could not be read"),
+            Self::Unaccounted => {
+                f.write_str("incomplete: not every process of the command was seen to end")
+            }
+            Self::PtraceRefused => f.write_str(
+                "the command wanted to trace a process itself and was refused, because a process has only \
+                 one tracer; what it would have done with it is not in the profile",
+            ),
+            Self::Inexpressible { audit, nr } => write!(
+                f,
+                "the command made call number {nr:#x} (architecture {audit:#x}), which no profile can hold"
+            ),
+        }
+    }
 }
 
 impl Note {

@@ -200,6 +200,13 @@ pub(crate) struct Learning {
     /// Replace the output file
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) force: bool,
+
+    /// Do not write the evidence beside the profile
+    ///
+    /// The evidence of FILE.json is FILE.evidence.json: what each run saw, and how often. It is not needed
+    /// to enforce; compile uses it to make frequent syscalls cheap.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) no_evidence: bool,
 }
 
 /// Flags of `--enforce`.

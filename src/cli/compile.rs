@@ -5,8 +5,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use super::error::Error;
+use super::input;
 use super::target::TargetArgs;
 use crate::bpf::disasm::Listing;
+use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::filter::{Filter, Options, Stats};
 use crate::output::{Existing, Output};
@@ -28,6 +30,11 @@ pub(super) struct Args {
     /// Where the program goes
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// How often each syscall is made, so that frequent ones get short ways [default: the evidence that lies
+    /// beside the profile, where there is some]
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
 
     /// Print the program as text
     #[arg(long)]
@@ -51,7 +58,21 @@ pub(super) enum Format {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     let resolved = args.target.resolve()?;
-    let filter = Filter::compile(&resolved.policy, &Options::default())?;
+    let evidence = match &args.evidence {
+        Some(path) => Some(input::evidence(path)?.ok_or_else(|| {
+            Error::new(format!(
+                "cannot read '{}': there is no such file",
+                path.display()
+            ))
+        })?),
+        None => input::evidence(&Evidence::path_for(&args.target.profile))?,
+    };
+    let weights = evidence.map(|evidence| evidence.weights());
+    let options = Options {
+        weights,
+        ..Options::default()
+    };
+    let filter = Filter::compile(&resolved.policy, &options)?;
     if let Some(path) = &args.output {
         Output::claim(path, Existing::Replace)?.write(bytes(&filter))?;
     }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use crate::command::CommandError;
 use crate::enforce::EnforceError;
+use crate::evidence::EvidenceError;
 use crate::exit::Exit;
 use crate::filter::CompileError;
 use crate::launch::LaunchError;
@@ -144,6 +145,12 @@ impl From<ReadError> for Error {
 impl From<CompileError> for Error {
     fn from(error: CompileError) -> Self {
         Self::of(&error)
+    }
+}
+
+impl From<EvidenceError> for Error {
+    fn from(error: EvidenceError) -> Self {
+        Self::of(&error).hint("move the file away, or leave evidence out with --no-evidence")
     }
 }
 

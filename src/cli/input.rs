@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::error::Error;
 use super::ui;
+use crate::evidence::Evidence;
 use crate::profile::{Host, KernelVersion, Profile, Reading, Resolved, Warning, read_profile};
 
 /// Reads a profile. What is odd about it is returned, to be told once all of it is known.
@@ -39,9 +40,25 @@ pub(super) fn resolve(
 
 /// The version of the kernel that runs.
 pub(super) fn running_kernel() -> Result<KernelVersion, Error> {
-    let release = nix::sys::utsname::uname()
-        .map(|uname| uname.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let release = kernel_release();
     KernelVersion::of_release(&release)
         .ok_or_else(|| Error::new(format!("cannot tell the kernel's version from '{release}'")))
+}
+
+/// The release of the kernel that runs.
+pub(super) fn kernel_release() -> String {
+    let uname = nix::sys::utsname::uname();
+    uname
+        .map(|uname| uname.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Reads the evidence in this file, if there is any.
+pub(super) fn evidence(path: &Path) -> Result<Option<Evidence>, Error> {
+    let name = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(text) => Ok(Some(Evidence::parse(&text, &name)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(format!("cannot read '{name}': {error}"))),
+    }
 }

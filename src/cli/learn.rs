@@ -9,8 +9,9 @@ use super::{input, ui};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
+use crate::evidence::Evidence;
 use crate::exit::Exit;
-use crate::learn::{self, Learned, Request};
+use crate::learn::{self, Learned, Request, Setting};
 use crate::output::{Existing, Output};
 use crate::profile::Profile;
 use crate::recording::{Note, Recording};
@@ -32,17 +33,23 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
                 .hint("name a file with -o FILE"),
         );
     }
-    let replace = args.learning.update || args.learning.force;
-    let output = Output::claim(
-        path,
-        if replace {
-            Existing::Replace
-        } else {
-            Existing::Keep
-        },
-    )?;
+    let output = Output::claim(path, existing(args))?;
     let base = base(args, path)?;
-    warn_of_outer_filter();
+    let evidence = if args.learning.no_evidence {
+        None
+    } else {
+        Some(evidence(args, path)?)
+    };
+    let setting = Setting {
+        kernel: input::kernel_release(),
+        filtered: process::is_filtered(),
+    };
+    if setting.filtered {
+        ui::warn(
+            "a seccomp filter is already in force here (a container's?): \
+             what it denies shapes what the command does, and so what is learned",
+        );
+    }
 
     let known = base.as_ref().map(allowed).unwrap_or_default();
     let request = Request {
@@ -50,6 +57,8 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
         output,
         base,
         allow_new_privs: args.allow_new_privs,
+        evidence,
+        setting,
     };
     let shown = path.display().to_string();
     let learned = learn::run(request)?;
@@ -95,13 +104,24 @@ fn allowed(profile: &Profile) -> BTreeSet<String> {
     rules.flat_map(|rule| rule.names.iter().cloned()).collect()
 }
 
-/// A filter around us answers calls before we see what the command would have done without it.
-fn warn_of_outer_filter() {
-    if process::is_filtered() {
-        ui::warn(
-            "a seccomp filter is already in force here (a container's?): \
-             what it denies shapes what the command does, and so what is learned",
-        );
+/// Where the evidence goes, and with `--update` what is in it.
+fn evidence(args: &Args, profile: &Path) -> Result<(Output, Evidence), Error> {
+    let path = Evidence::path_for(profile);
+    let output = Output::claim(&path, existing(args))?;
+    let earlier = if args.learning.update {
+        input::evidence(&path)?
+    } else {
+        None
+    };
+    Ok((output, earlier.unwrap_or_default()))
+}
+
+/// May the output files exist?
+const fn existing(args: &Args) -> Existing {
+    if args.learning.update || args.learning.force {
+        Existing::Replace
+    } else {
+        Existing::Keep
     }
 }
 
@@ -155,7 +175,7 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
     }
     tell_architectures(recording);
     for note in &recording.notes {
-        ui::warn(&explain(note));
+        ui::warn(&note.to_string());
     }
     if recording.has_name("io_uring_setup") {
         ui::warn(
@@ -179,26 +199,5 @@ fn tell_architectures(recording: &Recording) {
                  name is allowed there as well"
             ));
         }
-    }
-}
-
-/// What a note means for the user.
-fn explain(note: &Note) -> String {
-    match note {
-        Note::Untraced => {
-            "incomplete: a child may have been started with CLONE_UNTRACED, which hides it from every \
-             tracer; what it did is not in the profile"
-                .into()
-        }
-        Note::Unread => "incomplete: a syscall of the command could not be read".into(),
-        Note::Unaccounted => "incomplete: not every process of the command was seen to end".into(),
-        Note::PtraceRefused => {
-            "the command wanted to trace a process itself and was refused, because a process \
-             has only one tracer; what it would have done with it is not in the profile"
-                .into()
-        }
-        Note::Inexpressible { audit, nr } => format!(
-            "the command made call number {nr:#x} (architecture {audit:#x}), which no profile can hold"
-        ),
     }
 }

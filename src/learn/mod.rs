@@ -10,13 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::command::Command;
+use crate::evidence::{Evidence, Run, Seen};
 use crate::launch::{self, LaunchError, setup};
 use crate::output::{Output, OutputError};
 use crate::profile::Profile;
-use crate::recording::Recording;
+use crate::recording::{Note, Recording};
 use crate::supervise;
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::spawn::{Child, Plan};
@@ -36,6 +37,18 @@ pub(crate) struct Request {
     pub(crate) base: Option<Profile>,
     /// Leave `no_new_privs` unset.
     pub(crate) allow_new_privs: bool,
+    /// Where the evidence goes, and what earlier runs saw; `None`: it is not wanted.
+    pub(crate) evidence: Option<(Output, Evidence)>,
+    /// Where the run takes place.
+    pub(crate) setting: Setting,
+}
+
+/// What the evidence says about the place of a run.
+pub(crate) struct Setting {
+    /// The kernel's release.
+    pub(crate) kernel: String,
+    /// Is an outer seccomp filter in force?
+    pub(crate) filtered: bool,
 }
 
 /// What came of it.
@@ -76,32 +89,36 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         plan.allow_new_privs();
     }
     let live = Arc::new(Live::default());
-    let begun = Instant::now();
     let traced = start(plan, &live)?;
     let mut session = Session {
         request,
         live,
         traced,
+        begun: Instant::now(),
+        started: SystemTime::now(),
         written: 0,
         overruled: BTreeSet::new(),
         terms: 0,
     };
-    let end = session.watch()?;
+    let ended = session.watch();
     if let Some(failure) = session.traced.child.failure() {
         return Err(LaunchError::of(failure, &session.request.command).into());
     }
+    // What was recorded is written even when recording broke off: that is said afterwards.
     let profile = if session.live.executed() {
-        Some(session.write()?)
+        let end = ended.as_ref().ok().copied().flatten();
+        Some(session.write(end)?)
     } else {
         None
     };
+    let end = ended?;
     let recording = session.live.recording().clone();
     Ok(Learned {
         end,
         recording,
         profile,
         overruled: session.overruled,
-        took: begun.elapsed(),
+        took: session.begun.elapsed(),
     })
 }
 
@@ -160,6 +177,8 @@ struct Session {
     request: Request,
     live: Arc<Live>,
     traced: Traced,
+    begun: Instant,
+    started: SystemTime,
     /// How many different syscalls the last checkpoint held.
     written: usize,
     /// What the base denies and the command made.
@@ -208,7 +227,7 @@ impl Session {
     fn checkpoint(&mut self) {
         let distinct = self.live.recording().distinct();
         if self.live.executed() && distinct > self.written {
-            match self.write() {
+            match self.write(None) {
                 Ok(_) => self.written = distinct,
                 // The last write will fail as well, and say so.
                 Err(error) => log::debug!("checkpoint: {error}"),
@@ -216,9 +235,10 @@ impl Session {
         }
     }
 
-    /// Writes what is known by now.
-    fn write(&mut self) -> Result<Profile, LearnError> {
-        let learned = closure::profile_of(&self.live.recording());
+    /// Writes what is known by now: the profile, then its evidence.
+    fn write(&mut self, end: Option<End>) -> Result<Profile, LearnError> {
+        let recording = self.live.recording().clone();
+        let learned = closure::profile_of(&recording);
         let profile = match self.request.base.clone() {
             Some(mut base) => {
                 self.overruled = closure::overrule(&mut base, &learned);
@@ -227,7 +247,37 @@ impl Session {
             None => learned,
         };
         self.request.output.write(profile.to_json())?;
+        let run = self.run(&recording, end);
+        if let Some((output, earlier)) = &mut self.request.evidence {
+            let mut evidence = earlier.clone();
+            evidence.runs.push(run);
+            output.write(evidence.to_json())?;
+        }
         Ok(profile)
+    }
+
+    /// This run, as the evidence tells it.
+    fn run(&self, recording: &Recording, end: Option<End>) -> Run {
+        let Request {
+            command, setting, ..
+        } = &self.request;
+        let words = command
+            .words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned());
+        let since_1970 = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Run {
+            command: words.collect(),
+            started: since_1970.as_secs(),
+            seconds: self.begun.elapsed().as_secs_f64(),
+            kernel: setting.kernel.clone(),
+            end: end.map_or_else(|| "running".to_owned(), |end| end.to_string()),
+            tasks: recording.tasks,
+            filtered: setting.filtered,
+            complete: !recording.notes.iter().any(Note::is_loss),
+            notes: recording.notes.iter().map(ToString::to_string).collect(),
+            calls: Seen::of(recording),
+        }
     }
 }
 

@@ -19,6 +19,15 @@ pub enum End {
     Killed(Signal),
 }
 
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited {code}"),
+            Self::Killed(signal) => write!(f, "killed by {signal}"),
+        }
+    }
+}
+
 /// What `wait4` tells about one process or thread.
 #[derive(Debug)]
 pub(crate) enum Change {

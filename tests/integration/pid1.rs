@@ -79,6 +79,7 @@ fn a_signal_to_pid_1_ends_a_command_that_does_not_handle_it() {
     for way in ways {
         for signal in [1, 2, 15, 40] {
             let _ = fs::remove_file(&learned);
+            let _ = fs::remove_file(env.path("l.evidence.json"));
             let args = [UNSHARE, way, &["--", &tracee, "forever"]].concat();
             let mut run = env.run(&args).limit(20).start();
             run.until("the command", |r| r.stdout().contains("pid"));
