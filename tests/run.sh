@@ -53,7 +53,7 @@ step cargo fmt --check
 step cargo clippy --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --no-deps --document-private-items
 step cargo build --release
-step cargo test --release
+step cargo test --release --no-fail-fast
 if [ -s "$skips" ]; then
 	printf '\nskipped:\n' >&2
 	sort -u "$skips" >&2

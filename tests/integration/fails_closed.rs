@@ -206,9 +206,10 @@ fn an_outer_filter_may_fail_any_call_of_the_launcher() {
             let out = env.run(&args).limit(10).output();
             if env.path("marker").exists() {
                 let marker = env.read("marker");
-                // read and openat: the marker cannot look at its own status then.
+                // read and openat: the marker cannot look at its own status then. Empty: the launcher could not
+                // wait for it.
                 assert!(
-                    marker.contains("getppid: error 111"),
+                    marker.is_empty() || marker.contains("getppid: error 111"),
                     "{nr} {error}: {marker}\n{out}"
                 );
                 fs::remove_file(env.path("marker")).unwrap();
