@@ -42,8 +42,7 @@ Examples:
 
 Exit codes:
   0-255   the command's own status
-  125     seccomp-run failed (usage, profile, filter, tracing); the command was not started, or what was
-          learned could not be written
+  125     seccomp-run failed: usage, profile, filter, tracing, or the learned profile cannot be written
   126     the command cannot be executed
   127     the command was not found
   128+n   signal n ended the command (159: a filter killed it)";

@@ -140,7 +140,7 @@ impl From<ReadError> for Error {
             ReadError::Parse(parse) => {
                 let excerpt = parse.excerpt();
                 let mut shown = Self::new(format!("{}\n{excerpt}", shown.message.trim_end()));
-                if excerpt.is_empty() {
+                if excerpt.trim_matches(['^', '\n', ' ']).is_empty() {
                     shown = Self::of(&error);
                 }
                 parse.hint().map_or(shown.clone(), |hint| shown.hint(hint))

@@ -154,14 +154,23 @@ fn start(plan: Plan, live: &Arc<Live>) -> Result<Traced, LearnError> {
     };
     let spawned = thread::Builder::new().name("tracer".into()).spawn(body);
     spawned.map_err(|error| setup("start the tracer's thread")(errno_of(&error)))?;
+    block_signals()?;
     let child = start
         .recv()
         .map_err(|_| setup("start the tracer")(crate::sys::Errno::ECHILD))??;
     Ok(Traced { child, outcome })
 }
 
+/// Once more, in both threads: to start one, the C library opens two signals that it uses itself.
+fn block_signals() -> Result<(), LaunchError> {
+    signal::block_all()
+        .map(drop)
+        .map_err(setup("block signals"))
+}
+
 /// Forks, seizes, settles, and lets the command go.
 fn seize(plan: Plan, live: &Live) -> Result<(Arc<Child>, Tracer<'_>), LearnError> {
+    block_signals()?;
     let mut child = plan.spawn().map_err(LaunchError::from)?;
     let ready = Tracer::seize(child.pid(), live).map_err(LearnError::from);
     let ready = ready.and_then(|tracer| {

@@ -143,7 +143,7 @@ impl Draft {
         action: Action,
         origin: usize,
     ) {
-        let conditions = conditions
+        let conditions: Vec<_> = conditions
             .iter()
             .filter_map(|&Condition { index, op, value }| {
                 let width = self.width(sysno, index);
@@ -157,7 +157,13 @@ impl Draft {
                 let width = if too_wide { Width::W64 } else { width };
                 policy::Condition::new(index, width, op, value)
             })
+            // One that sees no bits always holds: for libseccomp, too, it is none.
+            .filter(|condition| condition.op() != Op::MaskedEq(0))
             .collect();
+        let class = match class {
+            Class::Conditional if conditions.is_empty() => Class::Unconditional,
+            class => class,
+        };
         self.entries.push(Entry {
             nr: sysno.nr,
             class,

@@ -173,6 +173,12 @@ pub enum ResolveError {
         /// The known name that is nearest to it.
         suggestion: Option<String>,
     },
+    /// A rule that denies nothing, in a profile that lets through what it does not name.
+    #[error("this rule names no syscall, in a profile that allows by default: it denies nothing")]
+    NoNames {
+        /// Where the entry begins.
+        at: Position,
+    },
     /// Architectures of both byte orders.
     #[error("{} and {} differ in byte order; no filter can hold both", native.scmp_name(), listed.scmp_name())]
     ByteOrder {
@@ -199,7 +205,7 @@ impl ResolveError {
     /// Where in the file; [`Position::NOWHERE`] when it is about the file as a whole.
     pub const fn position(&self) -> Position {
         match self {
-            Self::UnknownName { at, .. } => *at,
+            Self::UnknownName { at, .. } | Self::NoNames { at } => *at,
             _ => Position::NOWHERE,
         }
     }

@@ -74,6 +74,9 @@ impl Profile {
             if action == Action::KillThread {
                 notes.push(Warning::new(rule.at, Oddity::KillThread));
             }
+            if rule.names.is_empty() && own_default.runs() && !action.runs() {
+                return Err(ResolveError::NoNames { at: rule.at });
+            }
             let alternatives = alternatives(rule, &mut warnings);
             for name in &rule.names {
                 let companion = multiplexed(name);
@@ -730,6 +733,37 @@ mod tests {
             profile.resolve(&s390x, &Reading::default()),
             Err(ResolveError::NoTable { arch: Arch::Parisc })
         );
+    }
+
+    #[test]
+    fn a_denial_without_names_must_not_deny_nothing() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":[],"action":"SCMP_ACT_ERRNO"}]}"#;
+        let (profile, _) = Profile::parse(text.as_bytes(), "p").unwrap();
+        let refused = profile.resolve(&host(), &Reading::default());
+        assert!(
+            matches!(refused, Err(ResolveError::NoNames { .. })),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn a_comparison_that_sees_no_bits_is_no_condition() {
+        // As libseccomp has it: both entries are unconditional, and the first wins.
+        let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+            {"names":["link"],"action":"SCMP_ACT_TRAP","args":[{"index":4,"value":0,"op":"SCMP_CMP_MASKED_EQ"}]},
+            {"names":["link"],"action":"SCMP_ACT_ERRNO"}]}"#;
+        let (profile, _) = Profile::parse(text.as_bytes(), "p").unwrap();
+        let policy = profile
+            .resolve(&host(), &Reading::default())
+            .unwrap()
+            .policy;
+        let nr = Sysno::parse(Arch::X86_64, "link").unwrap().nr;
+        let call = Call {
+            audit: Arch::X86_64.audit(),
+            nr,
+            args: [0; 6],
+        };
+        assert_eq!(policy.evaluate(&call), Action::Trap);
     }
 
     #[test]

@@ -366,6 +366,9 @@ fn the_first_sigterm_is_the_commands_the_second_one_ends_learning() {
     let pid = pid_of_tracee(&mut run);
     run.signal(15);
     std::thread::sleep(Duration::from_millis(300));
+    // timeout(1) sends two at once: they are one.
+    run.signal(15);
+    std::thread::sleep(Duration::from_secs(1));
     assert!(!run.is_over(), "the command ignores it");
     run.signal(15);
     let out = run.wait();
@@ -461,5 +464,149 @@ fn learning_says_what_it_did_on_stderr_only() {
     assert!(
         out.stderr.lines().all(|l| l.starts_with("seccomp-run: ")),
         "{out}"
+    );
+}
+
+#[test]
+fn evidence_tells_the_runs_and_gives_the_compiler_weights() {
+    let env = Env::new();
+    let profile = env.text("p.json");
+    let learn = |flags: &[&str]| {
+        let words = [
+            &["--learn", "-o", &profile][..],
+            flags,
+            &["--", "sh", "-c", "echo a; exit 3"],
+        ]
+        .concat();
+        env.ours(&words).output().ends_with(3);
+    };
+    learn(&[]);
+    learn(&["--update"]);
+    let evidence: Value = serde_json::from_str(&env.read("p.evidence.json")).unwrap();
+    assert_eq!(evidence["version"], 1);
+    let runs = evidence["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2, "--update appends");
+    for run in runs {
+        assert_eq!(
+            run["command"],
+            serde_json::json!(["sh", "-c", "echo a; exit 3"])
+        );
+        assert_eq!(
+            (&run["end"], &run["complete"]),
+            (&"exited 3".into(), &true.into())
+        );
+        let write = |call: &&Value| call["name"] == "write";
+        let write = run["calls"].as_array().unwrap().iter().find(write).unwrap();
+        assert_eq!(
+            (&write["arch"], &write["nr"], &write["count"]),
+            (&"x86_64".into(), &1.into(), &1.into())
+        );
+    }
+    env.ours(&["compile", &profile, "--stats"])
+        .output()
+        .succeeds()
+        .says("expected path");
+
+    // It does not decide anything: spoilt, it is told by the tool that needs it, and enforcing goes on.
+    env.write("p.evidence.json", "{");
+    env.ours(&["compile", &profile, "--stats"])
+        .output()
+        .fails_cleanly(125)
+        .complains("p.evidence.json");
+    env.ours(&["--learn", "--update", "-o", &profile, "true"])
+        .output()
+        .fails_cleanly(125);
+    env.ours(&["--enforce", &profile, "sh", "-c", "echo a; exit 3"])
+        .output()
+        .ends_with(3);
+
+    let lone = env.text("lone.json");
+    env.ours(&["--learn", "--no-evidence", "-o", &lone, "true"])
+        .output()
+        .succeeds();
+    assert!(!env.path("lone.evidence.json").exists());
+}
+
+#[test]
+fn the_end_that_is_mirrored_is_the_commands_own() {
+    let env = Env::new();
+    // The command leaves a daemon behind; a request to end then ends learning, with the command's status.
+    let mut run = env
+        .ours(&[
+            "--learn",
+            "-o",
+            &env.text("p.json"),
+            "--",
+            "sh",
+            "-c",
+            "sleep 30 & exit 4",
+        ])
+        .limit(20)
+        .start();
+    run.until("the command's end", |_| env.path("p.json").exists());
+    run.signal(15);
+    run.wait()
+        .ends_with(4)
+        .complains("learning was ended before the last process was");
+}
+
+#[test]
+fn strangers_are_not_waited_for() {
+    let env = Env::new();
+    let begun = Instant::now();
+    let line = format!(
+        "sleep 15 & exec {SECCOMP_RUN} --learn -o {} true",
+        env.text("p.json")
+    );
+    env.run(&["bash", "-c", &line]).output().succeeds();
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn children_that_hide_are_traced_or_told() {
+    let env = Env::new();
+    let tracee = env.copy_program(&fixture("tracee", Build::Static), "tracee");
+    let ours = env.copy_program(SECCOMP_RUN, "ours");
+    for scene in ["untraced", "untraced3"] {
+        let profile = env.text(&format!("{scene}.json"));
+        let out = env
+            .run(&[&ours, "--learn", "--strict", "-o", &profile, &tracee, scene])
+            .output();
+        out.succeeds().says("ended 8");
+        if scene == "untraced3" {
+            out.says(&format!("flags {}", 0x0080_0000));
+        }
+        Profile::read(&env.path(&format!("{scene}.json"))).has(&["times"]);
+    }
+    if !crate::harness::is_root() {
+        skip!("only root can become an ordinary user, who may not read an undumpable process");
+    }
+    let user = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+    ];
+    let learn = [
+        &ours,
+        "--learn",
+        "--strict",
+        "-o",
+        &env.text("hidden.json"),
+        &tracee,
+        "hidden",
+    ];
+    let out = env.run(&[&user[..], &learn].concat()).output();
+    out.ends_with(125)
+        .complains("incomplete: a child may have been started with CLONE_UNTRACED");
+    assert!(
+        env.path("hidden.json").exists(),
+        "what was seen is written all the same"
     );
 }

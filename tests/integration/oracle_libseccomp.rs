@@ -319,7 +319,11 @@ fn the_defaults_of_docker_and_podman() {
     ] {
         let (_, profile) = match libseccomp::data(file) {
             Ok(data) => data,
-            Err(why) => skip!("{why}"),
+            // Not part of the project, so nothing that a machine could install.
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                return;
+            }
         };
         for arches in ARCHES {
             // Calls that are newer than libseccomp have no rule there.

@@ -166,3 +166,30 @@ fn job_control_works_and_the_terminals_signals_come_once() {
         );
     }
 }
+
+#[test]
+fn the_c_librarys_own_signals_are_passed_on_too() {
+    needs!("python3");
+    let env = Env::new();
+    let tracee = fixture("tracee", Build::Static);
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    // Programs that are started by posix_spawn find them ignored.
+    let default = "import ctypes, os, sys; zeros = ctypes.create_string_buffer(32); \
+                   [ctypes.CDLL(None).syscall(13, n, zeros, None, 8) for n in (32, 33)]; \
+                   os.execv(sys.argv[1], sys.argv[1:])";
+    let learned = env.text("l.json");
+    let ways: [&[&str]; 2] = [
+        &["--enforce", &profile],
+        &["--learn", "--force", "-o", &learned],
+    ];
+    for way in ways {
+        for signal in [32, 33] {
+            let start = ["python3", "-c", default, SECCOMP_RUN];
+            let argv = [&start[..], way, &["--", &tracee, "forever"]].concat();
+            let mut run = env.run(&argv).limit(20).start();
+            run.until("the command", |r| r.stdout().contains("pid"));
+            run.signal(signal);
+            run.wait().ends_with(128 + signal);
+        }
+    }
+}

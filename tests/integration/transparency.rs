@@ -228,3 +228,29 @@ fn an_ordinary_user_can_use_both_modes() {
         .output();
     out.ends_with(159);
 }
+
+#[test]
+fn sockets_that_are_passed_are_passed_to_the_command() {
+    let env = Env::new();
+    let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
+    let learned = env.text("l.json");
+    for way in [
+        format!("--enforce {profile}"),
+        format!("--enforce {profile} --exec"),
+        format!("--learn -o {learned}"),
+    ] {
+        // As systemd does it: the process that may take the sockets is named by its pid.
+        let line = format!(
+            "export LISTEN_PID=$$ LISTEN_FDS=1; exec {SECCOMP_RUN} {way} -- sh -c 'echo $$ $LISTEN_PID $LISTEN_FDS'"
+        );
+        let out = env.run(&["sh", "-c", &line]).output();
+        out.succeeds();
+        let words: Vec<&str> = out.stdout.split_whitespace().collect();
+        assert_eq!((words[0], words[2]), (words[1], "1"), "{way}");
+    }
+    // Meant for somebody else, it stays as it is.
+    let line =
+        format!("LISTEN_PID=1 exec {SECCOMP_RUN} --enforce {profile} -- sh -c 'echo $LISTEN_PID'");
+    let out = env.run(&["sh", "-c", &line]).output();
+    assert_eq!(out.stdout, "1\n");
+}
