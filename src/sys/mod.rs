@@ -19,6 +19,9 @@ pub(crate) mod wait;
 
 pub(crate) use nix::errno::Errno;
 
+/// A process or thread id.
+pub(crate) type Tid = libc::pid_t;
+
 /// Numbers for variadic calls, which take each argument as a whole register: a plain `0` would be an `int`.
 const ZERO: libc::c_ulong = 0;
 const ONE: libc::c_ulong = 1;

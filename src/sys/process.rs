@@ -3,8 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use super::wait::Tid;
-use super::{Errno, ONE, ZERO, check, check_int};
+use super::{Errno, ONE, Tid, ZERO, check, check_int};
 
 /// Sets `no_new_privs`: from here on, no exec gains privileges. Async-signal-safe.
 pub(crate) fn set_no_new_privs() -> Result<(), Errno> {

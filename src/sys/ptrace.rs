@@ -7,8 +7,7 @@
 use std::mem::MaybeUninit;
 
 use super::signal::Signal;
-use super::wait::Tid;
-use super::{Errno, ZERO, check};
+use super::{Errno, Tid, ZERO, check};
 
 /// A tracee in a ptrace-stop.
 #[derive(Debug, PartialEq, Eq)]

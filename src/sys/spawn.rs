@@ -19,8 +19,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::caps::{self, CapDrop};
 use super::signal::{self, Mask};
-use super::wait::Tid;
-use super::{Errno, check, inherited, process, seccomp};
+use super::{Errno, Tid, check, inherited, process, seccomp};
 
 /// What is to be executed, as execve wants it.
 #[derive(Debug)]

@@ -5,10 +5,7 @@
 
 use super::ptrace::Stopped;
 use super::signal::Signal;
-use super::{Errno, check_int};
-
-/// A process or thread id.
-pub(crate) type Tid = libc::pid_t;
+use super::{Errno, Tid, check_int};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use self::unhide::Unhider;
 use crate::recording::{Note, Recording};
 use crate::sys::ptrace::{Resume, Stopped, seize};
 use crate::sys::signal::{self, Signal};
-use crate::sys::wait::{self, Block, Change, End, RawStop, Tid};
-use crate::sys::{Errno, process};
+use crate::sys::wait::{self, Block, Change, End, RawStop};
+use crate::sys::{Errno, Tid, process};
 use crate::syscall::Sysno;
 
 /// What a running tracer shows to other threads.

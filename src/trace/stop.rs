@@ -1,9 +1,9 @@
 //! Stops, in the words of `ptrace(2)`: what a raw wait status and a few questions to the kernel mean.
 
-use crate::sys::Errno;
 use crate::sys::ptrace::{Stopped, SyscallStop};
 use crate::sys::signal::Signal;
-use crate::sys::wait::{RawStop, Tid};
+use crate::sys::wait::RawStop;
+use crate::sys::{Errno, Tid};
 
 /// Why a tracee is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

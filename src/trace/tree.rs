@@ -8,9 +8,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::stop::Stop;
+use crate::sys::Tid;
 use crate::sys::ptrace::Resume;
 use crate::sys::signal::Signal;
-use crate::sys::wait::{End, Tid};
+use crate::sys::wait::End;
 
 /// The tasks of one command.
 #[derive(Debug)]

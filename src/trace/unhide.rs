@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::sys::Errno;
 use crate::sys::ptrace::Stopped;
-use crate::sys::wait::Tid;
+use crate::sys::{Errno, Tid};
 use crate::syscall::Sysno;
 
 /// `CLONE_UNTRACED` of `linux/sched.h`.

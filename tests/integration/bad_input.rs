@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Build, Env, Output, SECCOMP_RUN, fixture, is_root};
+use crate::harness::{Build, Env, Output, SECCOMP_RUN, fixture, is_root, ordinary_user};
 
 /// Offers a file as a profile in every way there is; the command must never run.
 fn refused(env: &Env, what: &str, file: &str, mentions: &[&str]) {
@@ -350,18 +350,7 @@ fn an_unreadable_profile_is_refused() {
     env.run(&["chmod", "000", &file]).output().succeeds();
     let ours = env.copy_program(SECCOMP_RUN, "ours");
     let marker = env.copy_program(&fixture("marker", Build::Static), "marker-program");
-    let user: &[&str] = if is_root() {
-        &[
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-        ]
-    } else {
-        &["env"]
-    };
+    let user = ordinary_user();
     let out = env
         .run(
             &[
@@ -451,18 +440,7 @@ fn an_ordinary_user_is_told_where_the_profile_cannot_go() {
     env.run(&["chmod", "555", &env.text("closed")])
         .output()
         .succeeds();
-    let user: &[&str] = if is_root() {
-        &[
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-        ]
-    } else {
-        &["env"]
-    };
+    let user = ordinary_user();
     let output = env.text("closed/p.json");
     let out = env
         .run(

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::{Build, Env, SECCOMP_RUN, fixture, is_root, needs_root, skip, try_fixture};
+use crate::harness::{
+    Build, Env, SECCOMP_RUN, fixture, needs_root, ordinary_user, skip, try_fixture,
+};
 use crate::profile::{Names, all_but, fields, only};
 
 /// What a static program that prints needs, besides what the tests add.
@@ -412,18 +414,7 @@ fn allow_new_privs_without_the_privilege_does_not_run_unfiltered() {
     let ours = env.copy_program(SECCOMP_RUN, "ours");
     let marker = env.copy_program(&fixture("marker", Build::Static), "marker");
     let file = env.text("ran");
-    let user: &[&str] = if is_root() {
-        &[
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-        ]
-    } else {
-        &["env"]
-    };
+    let user = ordinary_user();
     for exec in [&[][..], &["--exec"]] {
         let args = [
             user,
@@ -453,18 +444,7 @@ fn a_command_cannot_write_into_its_launcher() {
     let env = Env::new();
     let profile = env.write("p.json", all_but(&[("ptrace", "SCMP_ACT_ERRNO")]));
     let ours = env.copy_program(SECCOMP_RUN, "ours");
-    let user: &[&str] = if is_root() {
-        &[
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-        ]
-    } else {
-        &["env"]
-    };
+    let user = ordinary_user();
     // The launcher's name, to be sure that it is the parent.
     let line = "cat /proc/$PPID/comm; exec 3<>/proc/$PPID/mem && echo open";
     env.run(&[user, &["sh", "-c", &format!("sh -c '{line}'; true")]].concat())

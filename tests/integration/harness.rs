@@ -55,6 +55,22 @@ pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
+/// The words before a command that make it an ordinary user's.
+pub(crate) fn ordinary_user() -> &'static [&'static str] {
+    if is_root() {
+        &[
+            "setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+        ]
+    } else {
+        &["env"]
+    }
+}
+
 /// Whether `program` is in the fixed PATH.
 pub(crate) fn installed(program: &str) -> bool {
     PATH.split(':')

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, skip, try_fixture};
+use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, ordinary_user, skip, try_fixture};
 use crate::profile::Profile;
 
 /// Runs one scene under the learner; it must print and end as it does natively.
@@ -431,17 +431,10 @@ fn a_read_only_program_can_be_learned_where_it_cannot_be_read() {
     if !crate::harness::is_root() {
         skip!("not root");
     }
-    let user = [
-        "setpriv",
-        "--reuid",
-        "65534",
-        "--regid",
-        "65534",
-        "--clear-groups",
-    ];
+    let user = ordinary_user();
     env.run(
         &[
-            &user[..],
+            user,
             &[&ours, "--learn", "-o", &profile, "--", &call, "102"],
         ]
         .concat(),
@@ -585,14 +578,7 @@ fn children_that_hide_are_traced_or_told() {
     if !crate::harness::is_root() {
         skip!("only root can become an ordinary user, who may not read an undumpable process");
     }
-    let user = [
-        "setpriv",
-        "--reuid",
-        "65534",
-        "--regid",
-        "65534",
-        "--clear-groups",
-    ];
+    let user = ordinary_user();
     let learn = [
         &ours,
         "--learn",
@@ -602,7 +588,7 @@ fn children_that_hide_are_traced_or_told() {
         &tracee,
         "hidden",
     ];
-    let out = env.run(&[&user[..], &learn].concat()).output();
+    let out = env.run(&[user, &learn].concat()).output();
     out.ends_with(125)
         .complains("incomplete: a child may have been started with CLONE_UNTRACED");
     assert!(

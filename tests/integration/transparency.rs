@@ -1,6 +1,6 @@
 //! What a program can see of how it was started is the same with and without the launcher.
 
-use crate::harness::{Build, Env, SECCOMP_RUN, fixture, is_root};
+use crate::harness::{Build, Env, SECCOMP_RUN, fixture, ordinary_user};
 use crate::profile::all_but;
 
 /// Ways of starting a command, as bash lines; `"$@"` is the command.
@@ -181,18 +181,7 @@ fn an_ordinary_user_can_use_both_modes() {
     let dir = env.mkdir("user");
     let ours = env.copy_program(SECCOMP_RUN, "ours");
     let tracee = env.copy_program(&fixture("tracee", Build::Static), "tracee");
-    let user: &[&str] = if is_root() {
-        &[
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-        ]
-    } else {
-        &["env"]
-    };
+    let user = ordinary_user();
     for scene in ["undumpable", "exec_thread", "storm", "stopped"] {
         let learned = format!("{dir}/{scene}.json");
         let native = env.run(&[user, &[&tracee, scene]].concat()).output();
