@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::error::Error;
 use super::input;
 use super::target::TargetArgs;
+use crate::arch::Endian;
 use crate::bpf::disasm::Listing;
 use crate::evidence::Evidence;
 use crate::exit::Exit;
@@ -15,8 +16,8 @@ use crate::output::{Existing, Output};
 
 /// Compile a profile to a BPF program
 ///
-/// The program goes to FILE, or to standard output: raw struct sock_filter in this machine's byte order, as
-/// bwrap --seccomp and setpriv --seccomp-filter read it. It is checked against the profile before it is
+/// The program goes to FILE, or to standard output: raw struct sock_filter in the byte order of the
+/// architecture that it is for, as bwrap --seccomp and setpriv --seccomp-filter read it there. It is checked against the profile before it is
 /// written. The exception that --enforce makes for its own execve is not in it.
 #[derive(Debug, clap::Args)]
 #[expect(
@@ -73,8 +74,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         ..Options::default()
     };
     let filter = Filter::compile(&resolved.policy, &options)?;
+    let endian = args.target.native().endian();
     if let Some(path) = &args.output {
-        Output::claim(path, Existing::Replace)?.write(bytes(&filter))?;
+        Output::claim(path, Existing::Replace)?.write(bytes(&filter, endian))?;
     }
     let mut text = String::new();
     if args.disasm {
@@ -97,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
                 .hint("-o FILE writes it, --disasm shows it, --stats says what it costs"),
         );
     } else {
-        bytes(&filter)
+        bytes(&filter, endian)
     };
     stdout
         .write_all(&product)
@@ -106,15 +108,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     Ok(Exit::SUCCESS)
 }
 
-/// The instructions as `struct sock_filter` in the byte order of this machine.
-fn bytes(filter: &Filter) -> Vec<u8> {
+/// The instructions as `struct sock_filter` of the machine that will install them.
+fn bytes(filter: &Filter, endian: Endian) -> Vec<u8> {
     let one = |insn: &libc::sock_filter| {
-        let (code, jumps, k) = (
-            insn.code.to_ne_bytes(),
-            [insn.jt, insn.jf],
-            insn.k.to_ne_bytes(),
-        );
-        code.into_iter().chain(jumps).chain(k)
+        let (code, k) = match endian {
+            Endian::Little => (insn.code.to_le_bytes(), insn.k.to_le_bytes()),
+            Endian::Big => (insn.code.to_be_bytes(), insn.k.to_be_bytes()),
+        };
+        code.into_iter().chain([insn.jt, insn.jf]).chain(k)
     };
     filter.program().iter().flat_map(one).collect()
 }

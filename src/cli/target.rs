@@ -60,7 +60,7 @@ impl TargetArgs {
             profile.arch_map.clear();
         }
         let host = Host {
-            native: self.arch.first().copied().unwrap_or(Arch::NATIVE),
+            native: self.native(),
             kernel: self.kernel.map_or_else(input::running_kernel, Ok)?,
             caps: self.capabilities()?,
         };
@@ -69,6 +69,11 @@ impl TargetArgs {
         warnings.extend(resolved.warnings.iter().cloned());
         input::tell(&name, &warnings, self.strict)?;
         Ok(resolved)
+    }
+
+    /// The architecture of the machine that the profile is looked at for.
+    pub(super) fn native(&self) -> Arch {
+        self.arch.first().copied().unwrap_or(Arch::NATIVE)
     }
 
     fn name(&self) -> String {

@@ -127,6 +127,18 @@ fn programs_for_other_architectures_are_made_here() {
             .ours(&["compile", &profile, "--disasm", "--arch", arch])
             .output();
         listing.succeeds().says(audit);
+        let raw = env.text("p.bpf");
+        env.ours(&["compile", &profile, "-o", &raw, "--arch", arch])
+            .output()
+            .succeeds();
+        // The first instruction loads the architecture: ld [4], in the byte order of the machine.
+        let first = &std::fs::read(&raw).unwrap()[..8];
+        let want = if arch == "s390x" {
+            [0, 0x20, 0, 0, 0, 0, 0, 4]
+        } else {
+            [0x20, 0, 0, 0, 4, 0, 0, 0]
+        };
+        assert_eq!(first, want, "{arch}");
         assert!(
             !listing.stdout.contains("0xc000003e"),
             "only what was asked for\n{listing}"
