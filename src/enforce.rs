@@ -6,6 +6,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::action::Action;
 use crate::command::Command;
+use crate::confine::{self, ConfineError};
 use crate::filter::{CompileError, Filter, Options, arm};
 use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
@@ -77,6 +78,9 @@ pub(crate) enum EnforceError {
     /// Capabilities cannot be kept from coming back at an exec.
     #[error("--cap-drop together with --allow-new-privs needs CAP_SETPCAP")]
     NotSetpcap,
+    /// The launcher cannot be trusted beside the command.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// The command was not started.
     #[error(transparent)]
     Launch(#[from] LaunchError),
@@ -199,10 +203,15 @@ pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
     }
     let mut child = plan.spawn().map_err(LaunchError::from)?;
     let ready = launch::settle(&child)
-        .and_then(|()| child.open_gate().map_err(setup("let the command go")));
+        .map_err(EnforceError::from)
+        .and_then(|()| {
+            // What must be read from outside its sandbox has been read: from here on it only waits.
+            confine::confine(&child, privileges.current.permitted)?;
+            Ok(child.open_gate().map_err(setup("let the command go"))?)
+        });
     if let Err(error) = ready {
         child.abandon();
-        return Err(error.into());
+        return Err(error);
     }
     let end = supervise::until_end(&child).map_err(setup("wait for the command"))?;
     match child.failure() {

@@ -28,8 +28,9 @@
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
-//! | 4 | `learn`, `enforce` | the two modes |
-//! | 5 | `cli` | the edge: arguments, messages, the environment |
+//! | 4 | `confine` | the launcher's own sandbox |
+//! | 5 | `learn`, `enforce` | the two modes |
+//! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
 //! neither side knows the other. Only `cli` prints.
@@ -39,6 +40,7 @@ pub mod arch;
 pub mod bpf;
 pub mod cli;
 mod command;
+mod confine;
 mod enforce;
 pub mod evidence;
 pub mod exit;

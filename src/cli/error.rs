@@ -225,6 +225,7 @@ impl From<EnforceError> for Error {
         let shown = Self::of(&error);
         match error {
             EnforceError::Launch(error) => error.into(),
+            EnforceError::Confine(_) => shown.hint("nothing was run; --exec leaves no launcher behind"),
             EnforceError::NoSeccomp(Errno::ENOSYS | Errno::EINVAL) => {
                 shown.hint("this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER), or a sandbox hides them; nothing was run")
             }

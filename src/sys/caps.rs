@@ -32,6 +32,9 @@ pub(crate) fn bounding() -> u64 {
         .fold(0, |set, number| set | 1 << number)
 }
 
+/// `CAP_KILL`: to signal processes of other users.
+pub(crate) const KILL: u64 = 1 << 5;
+
 /// `_LINUX_CAPABILITY_VERSION_3`: 64-bit sets in two halves.
 const VERSION_3: u32 = 0x2008_0522;
 

@@ -18,8 +18,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::caps::{self, CapDrop};
-use super::signal::{self, Mask};
-use super::{Errno, Tid, check, inherited, process, seccomp};
+use super::signal::{self, Mask, Signal};
+use super::{Errno, Tid, check, inherited, process, seccomp, wait};
 
 /// What is to be executed, as execve wants it.
 #[derive(Debug)]
@@ -407,7 +407,7 @@ fn abandon(pid: Tid) {
     // SAFETY: numbers only; the child is ours and not yet reaped, so the pid is still its own.
     unsafe { libc::kill(pid, libc::SIGKILL) };
     // The child is dead either way; there is nothing to learn from how.
-    let _ = super::wait::next(pid, super::wait::Block::Yes);
+    let _ = wait::next(pid, wait::Block::Yes);
 }
 
 fn errno_of(error: &std::io::Error) -> Errno {
@@ -433,6 +433,13 @@ impl Child {
         self.pidfd.as_fd()
     }
 
+    /// The numbers of the descriptors by which it is signalled and let go, as a filter sees them.
+    pub(crate) fn fd_numbers(&self) -> (u64, Option<u64>) {
+        let number = |fd: i32| u64::from(fd.unsigned_abs());
+        let gate = self.gate.as_ref().map(|gate| number(gate.as_raw_fd()));
+        (number(self.pidfd.as_raw_fd()), gate)
+    }
+
     /// The launcher's own descriptors for it.
     pub(crate) fn fds(&self) -> Vec<i32> {
         let gate = self.gate.as_ref().map(PipeWriter::as_raw_fd);
@@ -453,7 +460,9 @@ impl Child {
 
     /// Ends the child before it executed anything.
     pub(crate) fn abandon(self) {
-        abandon(self.pid);
+        // It fails only when the child has ended already.
+        let _ = signal::send(self.pidfd(), Signal::KILL);
+        let _ = wait::next(self.pid, wait::Block::Yes);
     }
 }
 

@@ -510,3 +510,53 @@ fn seccomp_run_runs_under_itself() {
         .succeeds()
         .says("104: error 1\n");
 }
+
+#[test]
+fn the_launcher_confines_itself() {
+    let env = Env::new();
+    let profile = env.write("p.json", all_but(&[("mkdir", "SCMP_ACT_ERRNO")]));
+    let script = "grep -E '^(Seccomp|NoNewPrivs|CapEff|CapPrm):' /proc/$PPID/status";
+    let out = env
+        .ours(&["--enforce", &profile, "sh", "-c", script])
+        .output();
+    out.succeeds()
+        .says("Seccomp:\t2\n")
+        .says("NoNewPrivs:\t1\n");
+    for set in ["CapPrm", "CapEff"] {
+        let line = out
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(set))
+            .unwrap();
+        let held = u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
+        assert_eq!(held & !(1 << 5), 0, "nothing but CAP_KILL\n{out}");
+    }
+}
+
+#[test]
+fn whoever_overwrites_the_launcher_gains_nothing() {
+    needs_root!();
+    if !cfg!(target_arch = "x86_64") {
+        skip!("the attack is machine code of x86-64");
+    }
+    let env = Env::new();
+    let profile = env.write("p.json", all_but(&[("mkdir", "SCMP_ACT_ERRNO")]));
+    let attack = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/overwrite.py");
+    // It works: a shell that waits for it makes the file.
+    let made = env.text("made");
+    let shell = format!("/usr/bin/python3 {attack} {made}; exit 77");
+    let out = env.run(&["sh", "-c", &shell]).output();
+    out.says("overwritten").ends_with(0);
+    assert!(
+        env.path("made").exists(),
+        "the attack itself does not work\n{out}"
+    );
+    // The launcher, overwritten as easily by root, can do nothing outside.
+    let made = env.text("made by the launcher");
+    let out = env
+        .ours(&["--enforce", &profile, "/usr/bin/python3", attack, &made])
+        .output();
+    out.says("overwritten");
+    assert!(!env.path("made by the launcher").exists(), "{out}");
+    assert_eq!(out.code(), 1, "EPERM\n{out}");
+}
