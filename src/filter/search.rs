@@ -65,7 +65,7 @@ pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
 }
 
 /// The most single values in a group. More would gain next to nothing.
-const CHAIN: u32 = 6;
+const CHAIN: u32 = 8;
 
 /// What the longest way may grow for: one level of the tree, where that saves an instruction for so many
 /// runs.

@@ -11,7 +11,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::bpf::high;
 use crate::policy::{self, Abi, Newer, Op, Width};
-use crate::syscall::Sysno;
+use crate::syscall::{Name, Sysno};
 
 /// More rules than this cannot be meant: a filter has 4096 instructions.
 const MAX_RULES: usize = 1 << 18;
@@ -103,6 +103,7 @@ impl Draft {
     pub(super) fn add(
         &mut self,
         name: &str,
+        known: Option<Name>,
         companion: Option<Multiplexed>,
         alternatives: &[&[Condition]],
         action: Action,
@@ -111,7 +112,7 @@ impl Draft {
         if self.entries.len() + 2 * alternatives.len() > MAX_RULES {
             return Err(ResolveError::TooManyRules);
         }
-        let direct = Sysno::parse(self.arch, name);
+        let direct = known.and_then(|known| known.on(self.arch));
         if let Some(sysno) = direct {
             for conditions in alternatives {
                 let class = match conditions {
