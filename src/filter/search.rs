@@ -2,8 +2,8 @@
 //!
 //! The map is a list of runs. Neighbouring runs are gathered into groups: one node that most of the group
 //! leads to, and a few single values that are asked for by name. Over the groups stands a binary tree. A
-//! single value among others thus costs one question, not the two that its borders would; long chains of
-//! such questions are avoided, because depth counts as well.
+//! single value among others thus costs one question, not the two that its borders would; how long
+//! chains of such questions become is a matter of price, because depth counts as well.
 
 use super::dag::{Dag, Load, NodeId, Test};
 use crate::action::Action;
@@ -67,8 +67,7 @@ pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
 /// The most single values in a group. More would gain next to nothing.
 const CHAIN: u32 = 8;
 
-/// What the longest way may grow for: one level of the tree, where that saves an instruction for so many
-/// runs.
+/// The price of a level of the tree: an instruction for so many runs.
 const RUNS_PER_LEVEL: u64 = 64;
 
 /// How much of the tree's room a leaf takes up: one that is higher by a level leaves half the room for the
