@@ -358,7 +358,7 @@ fn random_profiles(helper: &str) {
 }
 
 /// Of each kind, and for each list of architectures.
-const PROFILES: usize = 500;
+const PROFILES: usize = 1000;
 
 fn allow_list(random: &mut Random, names: &[&str], size: usize) -> Value {
     let allowed: BTreeSet<&str> = (0..size).map(|_| *random.pick(names)).collect();

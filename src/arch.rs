@@ -1,7 +1,7 @@
 //! The architectures of a profile: their names for libseccomp, Docker and the kernel.
 //!
 //! An architecture here is what a syscall number is read against. x86-64 and x32 are two of them although
-//! the kernel gives both the same audit value: their numbers differ in one bit ([`X32_BIT`]).
+//! the kernel gives both the same audit value: x32's numbers begin where x86-64's end ([`X32_BIT`]).
 
 use std::fmt;
 
@@ -211,9 +211,10 @@ impl Arch {
 
     /// The architecture of a call, from `seccomp_data.arch` and the number as the kernel gives it.
     ///
-    /// On x86-64 a number with [`X32_BIT`] is x32's, except -1, with which tracers skip a call.
+    /// On x86-64 every number from [`X32_BIT`] on is x32's, as libseccomp has it, except -1, with which
+    /// tracers skip a call.
     pub fn of_call(audit: u32, nr: u32) -> Option<Self> {
-        if audit == Self::X86_64.audit() && nr & X32_BIT != 0 && nr != u32::MAX {
+        if audit == Self::X86_64.audit() && (X32_BIT..u32::MAX).contains(&nr) {
             return Some(Self::X32);
         }
         // The order of ALL puts x86-64 before x32, so the shared value means the former here.
@@ -259,11 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn x32_is_told_by_its_bit() {
+    fn x32_begins_at_its_bit() {
         const AMD64: u32 = 0xc000_003e;
         let cases = [
             (AMD64, 0, Some(Arch::X86_64)),
+            (AMD64, X32_BIT - 1, Some(Arch::X86_64)),
             (AMD64, X32_BIT, Some(Arch::X32)),
+            (AMD64, 0x8000_0000, Some(Arch::X32)),
             (AMD64, u32::MAX - 1, Some(Arch::X32)),
             (AMD64, u32::MAX, Some(Arch::X86_64)),
             (0x4000_0003, X32_BIT, Some(Arch::X86)),

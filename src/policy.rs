@@ -180,6 +180,13 @@ pub enum Reason {
     BadArch,
 }
 
+/// What a policy says about one number, arguments left open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About<'p> {
+    rules: &'p [Rule],
+    otherwise: (Action, Reason),
+}
+
 impl Policy {
     /// What this call gets.
     pub fn evaluate(&self, call: &Call) -> Action {
@@ -188,10 +195,22 @@ impl Policy {
 
     /// What this call gets, and why.
     pub fn decide(&self, call: &Call) -> (Action, Reason) {
-        let abi = Arch::of_call(call.audit, call.nr).and_then(|arch| self.abi(arch));
-        abi.map_or((self.bad_arch, Reason::BadArch), |abi| {
-            abi.decide(call.nr, &call.args)
-        })
+        self.about(call.audit, call.nr).decide(&call.args)
+    }
+
+    /// Everything that is said about calls of this number.
+    pub fn about(&self, audit: u32, nr: u32) -> About<'_> {
+        let abi = Arch::of_call(audit, nr).and_then(|arch| self.abi(arch));
+        match abi {
+            Some(abi) => About {
+                rules: abi.syscalls.get(&nr).map_or(&[], Vec::as_slice),
+                otherwise: abi.fallback(nr),
+            },
+            None => About {
+                rules: &[],
+                otherwise: (self.bad_arch, Reason::BadArch),
+            },
+        }
     }
 
     /// The rules of an architecture, if it is in the policy.
@@ -229,22 +248,23 @@ impl Policy {
     }
 }
 
-impl Abi {
-    fn decide(&self, nr: u32, args: &[u64; 6]) -> (Action, Reason) {
-        let rules = self.syscalls.get(&nr).map_or(&[][..], Vec::as_slice);
-        rules
+impl About<'_> {
+    /// What the call with these arguments gets, and why.
+    pub fn decide(&self, args: &[u64; 6]) -> (Action, Reason) {
+        let matches = |rule: &&Rule| {
+            let mut conditions = rule.conditions.iter();
+            conditions.all(|condition| condition.holds(args))
+        };
+        self.rules
             .iter()
-            .find(|rule| {
-                rule.conditions
-                    .iter()
-                    .all(|condition| condition.holds(args))
+            .find(matches)
+            .map_or(self.otherwise, |rule| {
+                (rule.action, Reason::Rule(rule.origin))
             })
-            .map_or_else(
-                || self.fallback(nr),
-                |rule| (rule.action, Reason::Rule(rule.origin)),
-            )
     }
+}
 
+impl Abi {
     /// What a number gets when no rule matches. -1 is no syscall, so it is not a newer one either.
     pub fn fallback(&self, nr: u32) -> (Action, Reason) {
         match self.newer {

@@ -141,20 +141,39 @@ impl Vm {
 
     /// Runs the program on the data.
     pub fn run(&self, data: &Words) -> Outcome {
-        let mut machine = Machine {
-            data,
-            a: 0,
-            x: 0,
-            scratch: [0; SCRATCH],
-        };
-        let (mut pc, mut steps) = (0, 0);
+        self.go_on(Paused::default(), data)
+    }
+
+    /// Runs the program up to where it asks for more than number and architecture: what comes before is
+    /// the same for all calls that have these two in common.
+    pub fn until_arguments(&self, data: &Words) -> Paused {
+        let mut paused = Paused::default();
+        while let Some(&op) = self.ops.get(paused.pc) {
+            if matches!(op, Op::Load(ARGUMENTS..) | Op::Return(_) | Op::ReturnA) {
+                break;
+            }
+            match paused.machine.step(op, data) {
+                Step::Next => paused.pc += 1,
+                Step::To(target) => paused.pc = target,
+                // A division by zero: it is found again.
+                Step::Return(_) => break,
+            }
+            paused.steps += 1;
+        }
+        paused
+    }
+
+    /// Runs the rest of the program.
+    pub fn go_on(&self, paused: Paused, data: &Words) -> Outcome {
+        let Paused {
+            mut machine,
+            mut pc,
+            mut steps,
+        } = paused;
         loop {
             steps += 1;
-            let step = self
-                .ops
-                .get(pc)
-                .map_or(Step::Return(0), |op| machine.step(*op));
-            match step {
+            let op = self.ops.get(pc);
+            match op.map_or(Step::Return(0), |op| machine.step(*op, data)) {
                 Step::Next => pc += 1,
                 Step::To(target) => pc = target,
                 Step::Return(answer) => return Outcome { answer, steps, pc },
@@ -190,18 +209,29 @@ enum Step {
     Return(u32),
 }
 
-struct Machine<'a> {
-    data: &'a Words,
+/// The first word of the data that is neither number nor architecture.
+const ARGUMENTS: usize = 2;
+
+/// A run that is not at its end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Paused {
+    machine: Machine,
+    pc: usize,
+    steps: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Machine {
     a: u32,
     x: u32,
     scratch: [u32; SCRATCH],
 }
 
-impl Machine<'_> {
+impl Machine {
     #[inline]
-    fn step(&mut self, op: Op) -> Step {
+    fn step(&mut self, op: Op, data: &Words) -> Step {
         match op {
-            Op::Load(at) => self.a = self.data.get(at).copied().unwrap_or(0),
+            Op::Load(at) => self.a = data.get(at).copied().unwrap_or(0),
             Op::Branch(test, operand, yes, no) => {
                 let k = self.value(operand);
                 let holds = match test {
@@ -448,7 +478,37 @@ mod tests {
             ip: 0,
             args: [0x9_0000_0008, 0, 0, 0, 0, 0],
         };
-        Vm::new(program).unwrap().run(&data.words(false)).answer
+        let (vm, words) = (Vm::new(program).unwrap(), data.words(false));
+        let outcome = vm.run(&words);
+        let begun = vm.until_arguments(&words);
+        assert_eq!(vm.go_on(begun, &words), outcome, "in two parts");
+        outcome.answer
+    }
+
+    #[test]
+    fn a_run_pauses_before_the_arguments() {
+        let load = |k| insn(code::LD_ABS, 0, 0, k);
+        let program = [load(0), load(4), load(16), load(0), RET_A];
+        let data = |arg| SeccompData {
+            nr: 6,
+            arch: 7,
+            ip: 0,
+            args: [arg; 6],
+        };
+        let vm = Vm::new(&[load(0), load(4), load(16), RET_A]).unwrap();
+        let begun = vm.until_arguments(&data(0).words(false));
+        for arg in [0, 5] {
+            let words = data(arg).words(false);
+            assert_eq!(vm.go_on(begun, &words), vm.run(&words));
+        }
+        let steps = |program| {
+            Vm::new(program)
+                .unwrap()
+                .until_arguments(&data(0).words(false))
+                .steps
+        };
+        assert_eq!(steps(&program), 2);
+        assert_eq!(steps(&[load(0), RET_A]), 1);
     }
 
     #[test]

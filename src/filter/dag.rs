@@ -4,7 +4,8 @@
 //! that do the same are one, whichever syscall or architecture they were made for, and a question whose
 //! answers are the same is not asked. What is shared here is shared in the program.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::action::Action;
 
@@ -74,7 +75,7 @@ pub(super) struct Dag {
     nodes: Vec<Node>,
     /// Of each node: instructions on the longest way to an answer, when its word is loaded already.
     heights: Vec<u32>,
-    known: BTreeMap<Node, NodeId>,
+    known: HashMap<Node, NodeId, BuildHasherDefault<Mixer>>,
     answers: Vec<(Action, NodeId)>,
 }
 
@@ -220,6 +221,33 @@ impl Dag {
             }
             Node::Gate { .. } => super::gate::LEN,
         }
+    }
+}
+
+/// Hashes the few numbers of a node: nodes are looked up more often than anything else is done, and a
+/// program holds too few of them for clever collisions to matter.
+#[derive(Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn write_u32(&mut self, value: u32) {
+        // An odd constant with its bits well spread: 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(5) ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(byte.into());
+        }
+    }
+
+    fn write_isize(&mut self, discriminant: isize) {
+        self.write_u32(u32::try_from(discriminant).unwrap_or(0));
+    }
+
+    fn finish(&self) -> u64 {
+        // The low bits of a product know nothing of the high ones.
+        self.0 ^ self.0 >> 32
     }
 }
 

@@ -18,9 +18,6 @@ use crate::syscall::Sysno;
 const ARCH: Load = Load::word(SeccompData::ARCH);
 const NR: Load = Load::word(SeccompData::NR);
 
-/// The other bit that decides whose a number is: only -1 has both and is x86-64's.
-const SIGN_BIT: u32 = 0x8000_0000;
-
 /// A policy as a decision graph.
 pub(super) struct Decision {
     pub(super) dag: Dag,
@@ -61,17 +58,15 @@ struct Decider<'a> {
 /// A stretch of numbers, first to last, that are read against one architecture.
 type Section = (Arch, u32, u32);
 
-/// How the numbers of an audit value are divided: x86-64 shares its with x32, whose numbers are those with
-/// a bit, but for -1 ([`Arch::of_call`]).
+/// How the numbers of an audit value are divided: x86-64 shares its with x32, whose numbers come after its
+/// own, but for -1 ([`Arch::of_call`]).
 fn sections(arch: Arch) -> Vec<Section> {
     if arch.audit() != Arch::X86_64.audit() {
         return vec![(arch, 0, u32::MAX)];
     }
     vec![
         (Arch::X86_64, 0, X32_BIT - 1),
-        (Arch::X32, X32_BIT, SIGN_BIT - 1),
-        (Arch::X86_64, SIGN_BIT, SIGN_BIT + X32_BIT - 1),
-        (Arch::X32, SIGN_BIT + X32_BIT, u32::MAX - 1),
+        (Arch::X32, X32_BIT, u32::MAX - 1),
         (Arch::X86_64, u32::MAX, u32::MAX),
     ]
 }
@@ -238,7 +233,7 @@ impl Decider<'_> {
         let frequency = |run: &Run| match self.weights {
             Some(_) => u128::from(run.weight),
             // x32 is not cached at all, and hardly used.
-            None => u128::from(checks(run) && run.first & X32_BIT == 0),
+            None => u128::from(checks(run) && run.first < X32_BIT),
         };
         let runs = map.runs().iter();
         let mut checked: Vec<Run> = runs

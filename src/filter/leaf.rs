@@ -25,12 +25,29 @@ pub(super) fn decide(dag: &mut Dag, big_endian: bool, rules: &[Rule], fallback: 
     }
     let rules: Vec<Rule> = rules.iter().map(simplified).collect();
     let words = Words { big_endian };
-    let in_turn = one_after_the_other(dag, words, &rules, fallback);
-    match Cutter::new(dag, words, &rules, fallback).cut_all() {
+    let cut = Cutter::new(dag, words, &rules, fallback).cut_all();
+    match cut {
+        // One cut, and nothing is left to be multiplied.
+        Some(cut) if is_one_question(&rules) => cut,
         // Cutting makes the shorter ways, so it may be a little larger.
-        Some(cut) if dag.size(cut) <= dag.size(in_turn) * 5 / 4 + 4 => cut,
-        _ => in_turn,
+        Some(cut) => {
+            let in_turn = one_after_the_other(dag, words, &rules, fallback);
+            if dag.size(cut) <= dag.size(in_turn) * 5 / 4 + 4 {
+                cut
+            } else {
+                in_turn
+            }
+        }
+        None => one_after_the_other(dag, words, &rules, fallback),
     }
+}
+
+/// Do all conditions ask into which interval the same argument falls?
+fn is_one_question(rules: &[Rule]) -> bool {
+    let conditions = rules.iter().flat_map(|rule| &rule.conditions);
+    let mut asked = conditions.map(|&condition| Question::of(condition));
+    let first = asked.next();
+    matches!(first, Some(Question::Interval(..))) && asked.all(|other| Some(other) == first)
 }
 
 /// The same rule, where a masked comparison is another one in disguise.

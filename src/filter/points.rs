@@ -16,10 +16,10 @@ const LEAST: usize = 32;
 pub fn points(policy: &Policy, limit: usize) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut audits: Vec<u32> = policy.abis.iter().map(|abi| abi.arch.audit()).collect();
-    audits.sort_unstable();
-    audits.dedup();
     // An architecture that is not in the policy; and the native one, which need not be.
     audits.extend([Arch::NATIVE.audit(), 0]);
+    audits.sort_unstable();
+    audits.dedup();
     for &audit in &audits {
         calls.extend(
             numbers(policy, audit)
@@ -51,6 +51,10 @@ fn plain(audit: u32, nr: u32) -> Call {
 
 /// The numbers of an audit value at which the verdict may change: first and last of every run of syscalls
 /// with the same rules, and what is around them.
+#[expect(
+    clippy::stable_sort_primitive,
+    reason = "most are in order already, which only the stable way makes use of"
+)]
 fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
     const SIGN_BIT: u32 = 0x8000_0000;
     let mut numbers = Vec::new();
@@ -67,8 +71,9 @@ fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
             match before {
                 Some((last, same)) if last.checked_add(1) == Some(nr) && alike(same, rules) => {}
                 _ => {
-                    if let Some((last, _)) = before {
-                        border(last.wrapping_add(1));
+                    let after = before.map(|(last, _)| last.wrapping_add(1));
+                    if let Some(after) = after.filter(|&after| after != nr) {
+                        border(after);
                     }
                     border(nr);
                 }
@@ -79,7 +84,7 @@ fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
             border(last.wrapping_add(1));
         }
     }
-    numbers.sort_unstable();
+    numbers.sort();
     numbers.dedup();
     numbers
 }

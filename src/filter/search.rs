@@ -2,8 +2,8 @@
 //!
 //! The map is a list of runs. Neighbouring runs are gathered into groups: one node that most of the group
 //! leads to, and a few single values that are asked for by name. Over the groups stands a binary tree. A
-//! single value among others thus costs one question, not the two that its borders would; long chains of
-//! such questions are avoided, because depth counts as well.
+//! single value among others thus costs one question, not the two that its borders would; how long
+//! chains of such questions become is a matter of price, because depth counts as well.
 
 use super::dag::{Dag, Load, NodeId, Test};
 use crate::action::Action;
@@ -57,30 +57,56 @@ impl Map {
 
 /// The questions that decide over all values of a total map.
 pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
-    let leaves: Vec<Leaf> = partition(map.runs())
+    let leaves: Vec<Leaf> = partition(dag, load, map.runs())
         .into_iter()
         .filter_map(|group| Leaf::new(dag, load, group))
         .collect();
     bisect(dag, load, &balance(&leaves), 0)
 }
 
-/// The most single values in a group.
-const CHAIN: usize = 2;
+/// The most single values in a group. More would gain next to nothing.
+const CHAIN: u32 = 8;
+
+/// The price of a level of the tree: an instruction for so many runs.
+const RUNS_PER_LEVEL: u64 = 64;
+
+/// How much of the tree's room a leaf takes up: one that is higher by a level leaves half the room for the
+/// others. Powers of two must fit, so heights from a certain one on are alike.
+fn room(height: u32) -> u64 {
+    const HIGHEST: u32 = 24;
+    1 << height.min(HIGHEST)
+}
 
 /// The cheapest way to cut the runs into groups, by dynamic programming over prefixes.
-fn partition(runs: &[Run]) -> Vec<&[Run]> {
+///
+/// A group of many single values saves instructions and makes a high leaf. Instructions and height have one
+/// price: as much room as all runs take up by themselves is a level more of the tree.
+fn partition<'r>(dag: &Dag, load: Load, runs: &'r [Run]) -> Vec<&'r [Run]> {
+    let heights: Vec<u32> = runs
+        .iter()
+        .map(|run| dag.height(run.node, Some(load)))
+        .collect();
+    let all: u64 = heights.iter().copied().map(room).sum();
+    let level = u64::try_from(runs.len()).unwrap_or(u64::MAX);
     // Of each prefix: what it costs, and where its last group starts.
     let mut best = vec![(0, 0)];
+    let mut group = Group::default();
     for end in 1..=runs.len() {
-        let reach = end.saturating_sub(2 * CHAIN + 1);
-        // A group that is too large stays so when it grows.
-        let cheapest = (reach..end).rev().map_while(|from| {
-            let singles = singles(runs.get(from..end)?)?;
+        group.kinds.clear();
+        group.wide = None;
+        let before = runs.iter().zip(&heights).zip(&best).enumerate().take(end);
+        let mut cheapest = (u64::MAX, end - 1);
+        for (from, ((run, &height), &(cost, _))) in before.rev() {
+            // A group that is too large stays so when it grows.
+            let Some((singles, height)) = group.add(run, height) else {
+                break;
+            };
             // A border of the tree, and a question per single value.
-            Some((best.get(from)?.0 + 1 + singles, from))
-        });
-        // A run alone is always a group, so there is a cheapest.
-        best.push(cheapest.min().unwrap_or((usize::MAX / 2, end - 1)));
+            let own = RUNS_PER_LEVEL * all * (1 + u64::from(singles))
+                + level.saturating_mul(room(height));
+            cheapest = cheapest.min((own.saturating_add(cost), from));
+        }
+        best.push(cheapest);
     }
     let mut groups = Vec::new();
     let mut end = runs.len();
@@ -92,25 +118,53 @@ fn partition(runs: &[Run]) -> Vec<&[Run]> {
     groups
 }
 
-/// Where most of the group leads: all runs that do not lead there must be single values. `None` where there
-/// is no such node.
-fn base(group: &[Run]) -> Option<NodeId> {
-    let mut wide = group.iter().filter(|run| !run.is_single());
-    if let Some(run) = wide.next() {
-        return wide.all(|other| other.node == run.node).then_some(run.node);
-    }
-    let count = |run: &Run| group.iter().filter(|other| other.node == run.node).count();
-    group
-        .iter()
-        .max_by_key(|run| count(run))
-        .map(|run| run.node)
+/// Runs that may become one leaf.
+#[derive(Default)]
+struct Group {
+    /// The nodes that the runs lead to, highest first.
+    kinds: Vec<Kind>,
+    /// Where those lead that are more than a single value: to one node, or they make no group.
+    wide: Option<NodeId>,
 }
 
-/// How many single values the group would ask for; `None` where it makes no group.
-fn singles(group: &[Run]) -> Option<usize> {
-    let base = base(group)?;
-    let singles = group.iter().filter(|run| run.node != base).count();
-    (singles <= CHAIN).then_some(singles)
+/// The runs of a group that lead to the same node.
+struct Kind {
+    node: NodeId,
+    height: u32,
+    runs: u32,
+}
+
+impl Group {
+    /// Adds a run. How many single values must be asked for now, and how high is the leaf? `None` where it
+    /// is a group no more.
+    fn add(&mut self, run: &Run, height: u32) -> Option<(u32, u32)> {
+        if !run.is_single() && *self.wide.get_or_insert(run.node) != run.node {
+            return None;
+        }
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.node == run.node) {
+            kind.runs += 1;
+        } else {
+            let at = self.kinds.partition_point(|kind| kind.height > height);
+            let (node, runs) = (run.node, 1);
+            self.kinds.insert(at, Kind { node, height, runs });
+        }
+        let base = self.base()?;
+        let (mut singles, mut highest) = (0, 0);
+        for kind in self.kinds.iter().filter(|kind| kind.node != base.node) {
+            singles += kind.runs;
+            highest = highest.max(singles + kind.height);
+        }
+        (singles <= CHAIN).then(|| (singles, highest.max(singles + base.height)))
+    }
+
+    /// Where most of the group leads.
+    fn base(&self) -> Option<&Kind> {
+        let most = || self.kinds.iter().max_by_key(|kind| kind.runs);
+        match self.wide {
+            Some(wide) => self.kinds.iter().find(|kind| kind.node == wide),
+            None => most(),
+        }
+    }
 }
 
 /// A group, decided: a leaf of the tree over the groups.
@@ -124,10 +178,15 @@ struct Leaf {
 
 impl Leaf {
     fn new(dag: &mut Dag, load: Load, group: &[Run]) -> Option<Self> {
-        let base = base(group)?;
+        let height = |run: &Run| dag.height(run.node, Some(load));
+        let mut kinds = Group::default();
+        for run in group {
+            kinds.add(run, height(run));
+        }
+        let base = kinds.base()?.node;
         let mut singles: Vec<&Run> = group.iter().filter(|run| run.node != base).collect();
         // What is put in last is asked first.
-        singles.sort_by_key(|run| (run.weight, dag.height(run.node, Some(load))));
+        singles.sort_by_key(|run| (run.weight, height(run)));
         let node = singles.into_iter().fold(base, |no, run| {
             dag.ask(load, Test::Eq(run.first), run.node, no)
         });

@@ -9,8 +9,9 @@ use super::multiplex::{Multiplexed, Multiplexers};
 use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
+use crate::bpf::high;
 use crate::policy::{self, Abi, Newer, Op, Width};
-use crate::syscall::Sysno;
+use crate::syscall::{Name, Sysno};
 
 /// More rules than this cannot be meant: a filter has 4096 instructions.
 const MAX_RULES: usize = 1 << 18;
@@ -33,10 +34,39 @@ enum Class {
 
 /// A rule for one number, before it is in its place.
 struct Entry {
-    nr: u32,
-    class: Class,
+    place: Place,
     is_companion: bool,
     rule: policy::Rule,
+}
+
+impl Entry {
+    /// The rule, which is then in its place.
+    fn take(&mut self) -> policy::Rule {
+        policy::Rule {
+            conditions: std::mem::take(&mut self.rule.conditions),
+            ..self.rule
+        }
+    }
+}
+
+/// What rules are sorted by, as one number: syscall, class, and then the order of the file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u64);
+
+impl Place {
+    /// `index` is less than [`MAX_RULES`].
+    fn new(nr: u32, class: Class, index: usize) -> Self {
+        let index = u64::try_from(index).unwrap_or(u64::MAX);
+        Self(u64::from(nr) << 32 | (class as u64) << 24 | index)
+    }
+
+    const fn nr(self) -> u32 {
+        high(self.0)
+    }
+
+    fn index(self) -> usize {
+        usize::try_from(self.0 & 0xff_ffff).unwrap_or(usize::MAX)
+    }
 }
 
 /// Something odd, not yet with its place in the file: `origin` is the index of the rule.
@@ -73,6 +103,7 @@ impl Draft {
     pub(super) fn add(
         &mut self,
         name: &str,
+        known: Option<Name>,
         companion: Option<Multiplexed>,
         alternatives: &[&[Condition]],
         action: Action,
@@ -81,7 +112,7 @@ impl Draft {
         if self.entries.len() + 2 * alternatives.len() > MAX_RULES {
             return Err(ResolveError::TooManyRules);
         }
-        let direct = Sysno::parse(self.arch, name);
+        let direct = known.and_then(|known| known.on(self.arch));
         if let Some(sysno) = direct {
             for conditions in alternatives {
                 let class = match conditions {
@@ -165,8 +196,7 @@ impl Draft {
             class => class,
         };
         self.entries.push(Entry {
-            nr: sysno.nr,
-            class,
+            place: Place::new(sysno.nr, class, self.entries.len()),
             is_companion,
             rule: policy::Rule {
                 conditions,
@@ -193,29 +223,33 @@ impl Draft {
         };
         let direct = self.entries.iter().filter(|entry| !entry.is_companion);
         let newer = direct
-            .map(|entry| entry.nr)
+            .map(|entry| entry.place.nr())
             .filter(|&nr| !sysno(nr).is_private())
             .max()
             .filter(|_| unknown == UnknownCalls::EnosysNewer)
             .and_then(|newest| newer(newest, default));
-        // Stable: within a class the order of the file counts.
-        self.entries
-            .sort_by_cached_key(|entry| (entry.nr, entry.class));
-        let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(self.entries.len());
-        for entry in std::mem::take(&mut self.entries) {
-            match syscalls.last_mut().filter(|(last, _)| *last == entry.nr) {
-                None => syscalls.push((entry.nr, vec![entry.rule])),
+        let mut entries = std::mem::take(&mut self.entries);
+        let mut places: Vec<Place> = entries.iter().map(|entry| entry.place).collect();
+        places.sort_unstable();
+        let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(places.len());
+        for place in places {
+            let Some(entry) = entries.get_mut(place.index()) else {
+                continue;
+            };
+            let nr = place.nr();
+            match syscalls.last_mut().filter(|(last, _)| *last == nr) {
+                None => syscalls.push((nr, vec![entry.take()])),
                 Some((_, rules)) => match rules.last() {
                     // Nothing after a rule that always matches can decide.
                     Some(last) if last.conditions.is_empty() => {
-                        let finding = self.no_effect(&entry, last);
+                        let finding = self.no_effect(entry, last);
                         self.findings.extend(finding);
                     }
                     // Companions of rules that differ in the first argument only.
                     Some(last)
                         if last.conditions == entry.rule.conditions
                             && last.action == entry.rule.action => {}
-                    _ => rules.push(entry.rule),
+                    _ => rules.push(entry.take()),
                 },
             }
         }
@@ -234,10 +268,10 @@ impl Draft {
 
     /// The finding that a rule never decides, because `winner` always does.
     fn no_effect(&self, entry: &Entry, winner: &policy::Rule) -> Option<Finding> {
-        let Entry { nr, rule, .. } = entry;
+        let Entry { place, rule, .. } = entry;
         let sysno = Sysno {
             arch: self.arch,
-            nr: *nr,
+            nr: place.nr(),
         };
         let about = || Oddity::NoEffect {
             name: sysno.to_string(),

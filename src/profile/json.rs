@@ -222,7 +222,9 @@ impl<'a> Reader<'a> {
         let mut extras = HashSet::new();
         self.members(|reader, key, offset| {
             let twice = || Problem::new(offset, format!("the key {} is there twice", quote(key)));
-            let Some(place) = known.iter().position(|name| is_key(key, name)) else {
+            let exactly = known.iter().position(|name| key == *name);
+            let folded = || known.iter().position(|name| is_key(key, name));
+            let Some(place) = exactly.or_else(folded) else {
                 let ignored = key == "comment" || key == "$schema" || key.starts_with("x-");
                 if !ignored {
                     let unknown = Problem::new(offset, format!("unknown key {}", quote(key)));
@@ -452,16 +454,14 @@ impl<'a> Reader<'a> {
 /// Go's `encoding/json` compares keys by Unicode's simple case folding. Besides ASCII, that equates two
 /// characters with letters: the long s and the Kelvin sign.
 fn is_key(key: &str, name: &str) -> bool {
-    key == name || {
-        let fold = |c: char| match c {
-            'ſ' => 's',
-            '\u{212a}' => 'k',
-            other => other.to_ascii_lowercase(),
-        };
-        key.chars()
-            .map(fold)
-            .eq(name.chars().map(|c| c.to_ascii_lowercase()))
-    }
+    let fold = |c: char| match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key.chars()
+        .map(fold)
+        .eq(name.chars().map(|c| c.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::overlap::overlaps;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::policy::Policy;
-use crate::syscall;
+use crate::syscall::{self, Name};
 
 /// So many unknown names get a suggestion; comparing a word with all names takes its time.
 const MAX_SUGGESTIONS: usize = 8;
@@ -79,12 +79,13 @@ impl Profile {
             }
             let alternatives = alternatives(rule, &mut warnings);
             for name in &rule.names {
+                let known = Name::find(name);
                 let companion = multiplexed(name);
                 let mut found = false;
                 for draft in &mut drafts {
-                    found |= draft.add(name, companion, &alternatives, action, origin)?;
+                    found |= draft.add(name, known, companion, &alternatives, action, origin)?;
                 }
-                if !found && !syscall::is_known(name) {
+                if !found && known.is_none() {
                     unknown.note(name, rule, action)?;
                 }
             }

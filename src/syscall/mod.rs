@@ -51,14 +51,7 @@ impl Sysno {
     /// assert!(Sysno::parse(Arch::X86_64, "mmap2").is_none());
     /// ```
     pub fn parse(arch: Arch, name: &str) -> Option<Self> {
-        let bit = x32_bit(arch);
-        if let Some(id) = NameId::find(name) {
-            let nr = Table::of(arch)?.number(id)?;
-            return Some(Self { arch, nr: nr | bit });
-        }
-        let nr = parse_unnamed(name)? | bit;
-        let sysno = Self { arch, nr };
-        (nr >= base(arch) + UNIFIED_FROM || sysno.name().is_none()).then_some(sysno)
+        Name::find(name)?.on(arch)
     }
 
     /// The name, where the table has one.
@@ -118,9 +111,40 @@ pub fn all(arch: Arch) -> impl Iterator<Item = (Sysno, &'static str)> {
         .map(move |(nr, name)| (Sysno { arch, nr: nr | bit }, name))
 }
 
-/// Is this the name of a syscall on any architecture?
-pub fn is_known(name: &str) -> bool {
-    parse_unnamed(name).is_some() || NameId::find(name).is_some()
+/// The name of a syscall on some architecture, looked up once for all of them.
+#[derive(Clone, Copy)]
+pub struct Name(Found);
+
+#[derive(Clone, Copy)]
+enum Found {
+    Named(NameId),
+    Unnamed(u32),
+}
+
+impl Name {
+    /// Looks it up; `None` where no architecture has it.
+    pub fn find(name: &str) -> Option<Self> {
+        let named = NameId::find(name).map(Found::Named);
+        named
+            .or_else(|| parse_unnamed(name).map(Found::Unnamed))
+            .map(Self)
+    }
+
+    /// The syscall of this name on this architecture.
+    pub fn on(self, arch: Arch) -> Option<Sysno> {
+        let bit = x32_bit(arch);
+        match self.0 {
+            Found::Named(id) => {
+                let nr = Table::of(arch)?.number(id)? | bit;
+                Some(Sysno { arch, nr })
+            }
+            Found::Unnamed(nr) => {
+                let nr = nr | bit;
+                let sysno = Sysno { arch, nr };
+                (nr >= base(arch) + UNIFIED_FROM || sysno.name().is_none()).then_some(sysno)
+            }
+        }
+    }
 }
 
 /// Does the project have a table for this architecture?

@@ -178,16 +178,16 @@ fn differences(case: &Case<'_>, random: &mut Random, tally: &mut Tally) -> Strin
         }
         let (truth, reason) = policy.decide(&call);
         // Where libseccomp kills the thread, we kill the process, unless KILL_THREAD was written.
-        let same_kill = ours == libc::SECCOMP_RET_KILL_PROCESS
-            && theirs == libc::SECCOMP_RET_KILL_THREAD
-            && (kill || reason == Reason::BadArch);
-        // libseccomp takes every number from x32's first one on for x32's, we those with x32's bit; these have
-        // the sign bit without it, and no kernel has such calls.
-        let sign_only = call.audit == Arch::X86_64.audit() && call.nr >> 30 == 2;
-        if same_kill || sign_only {
+        let is_ours = |answer: u32| {
+            let killed = answer == libc::SECCOMP_RET_KILL_THREAD
+                && ours == libc::SECCOMP_RET_KILL_PROCESS
+                && (kill || reason == Reason::BadArch);
+            answer == ours || killed
+        };
+        if is_ours(theirs) {
             return;
         }
-        if case.plainly(&call) == Some(ours) {
+        if case.plainly(&call).is_some_and(is_ours) {
             mistaken = true;
             return;
         }
@@ -211,7 +211,9 @@ fn differences(case: &Case<'_>, random: &mut Random, tally: &mut Tally) -> Strin
     audits.dedup();
     let constants = constants(policy);
     let numbers = (0..=600).chain(X32_BIT..=X32_BIT + 600);
-    let numbers: Vec<u32> = numbers.chain([0x7fff_ffff, u32::MAX]).collect();
+    let numbers: Vec<u32> = numbers
+        .chain([0x7fff_ffff, 0x8000_0000, u32::MAX])
+        .collect();
     for &audit in &audits {
         for &nr in &numbers {
             let arch = Arch::of_call(audit, nr);

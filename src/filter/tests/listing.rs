@@ -53,16 +53,14 @@ fn one_call() {
         false,
         "
             0: ld   [4] ; arch
-            1: jeq  #0xc000003e, 2, 7
+            1: jeq  #0xc000003e, 2, 5
             2: ld   [0] ; nr
-            3: jge  #0x80000000, 4, 6
-            4: jge  #0xc0000000, 5, 10
-            5: jeq  #0xffffffff, 10, 7
-            6: jge  #0x40000000, 7, 8
-            7: ret  #0x80000000 ; KILL_PROCESS
-            8: jeq  #0x27, 9, 10
-            9: ret  #0x7fff0000 ; ALLOW
-            10: ret  #0x50001 ; ERRNO(1)
+            3: jge  #0x40000000, 4, 6
+            4: jeq  #0xffffffff, 8, 5
+            5: ret  #0x80000000 ; KILL_PROCESS
+            6: jeq  #0x27, 7, 8
+            7: ret  #0x7fff0000 ; ALLOW
+            8: ret  #0x50001 ; ERRNO(1)
         ",
     );
 }
@@ -95,7 +93,7 @@ fn flags_and_an_interval() {
             8: jge  #0x3, 9, 14
             9: jge  #0x6, 14, 15
             10: ld   [24] ; args[1]
-            11: jeq  #0x0, 12, 14
+            11: jge  #0x1, 14, 12
             12: ld   [28] ; args[1] + 4
             13: jge  #0x10, 14, 15
             14: ret  #0x50001 ; ERRNO(1)
@@ -116,18 +114,16 @@ fn x32_is_no_x86_64_and_newer_is_no_default() {
         false,
         "
             0: ld   [4] ; arch
-            1: jeq  #0xc000003e, 2, 7
+            1: jeq  #0xc000003e, 2, 10
             2: ld   [0] ; nr
-            3: jge  #0x40000000, 4, 8
-            4: jge  #0xc0000000, 5, 6
-            5: jeq  #0xffffffff, 12, 7
-            6: jge  #0x80000000, 9, 7
-            7: ret  #0x80000000 ; KILL_PROCESS
-            8: jge  #0x1d6, 9, 10
-            9: ret  #0x50026 ; ERRNO(38)
-            10: jeq  #0x0, 11, 12
-            11: ret  #0x7fff0000 ; ALLOW
-            12: ret  #0x50001 ; ERRNO(1)
+            3: jge  #0x1d6, 6, 4
+            4: jeq  #0x0, 5, 9
+            5: ret  #0x7fff0000 ; ALLOW
+            6: jge  #0x40000000, 8, 7
+            7: ret  #0x50026 ; ERRNO(38)
+            8: jeq  #0xffffffff, 9, 10
+            9: ret  #0x50001 ; ERRNO(1)
+            10: ret  #0x80000000 ; KILL_PROCESS
         ",
     );
 }
@@ -141,40 +137,38 @@ fn the_launch_gate() {
         true,
         "
             0: ld   [4] ; arch
-            1: jeq  #0xc000003e, 2, 7
+            1: jeq  #0xc000003e, 2, 5
             2: ld   [0] ; nr
-            3: jge  #0x40000000, 4, 8
-            4: jge  #0xc0000000, 5, 6
-            5: jeq  #0xffffffff, 34, 7
-            6: jge  #0x80000000, 34, 7
-            7: ret  #0x80000000 ; KILL_PROCESS
-            8: jeq  #0xe7, 33, 9
-            9: jeq  #0x3b, 10, 34
-            10: ld   [40] ; args[3]
-            11: xor  #0x67617465
-            12: tax
-            13: ld   [44] ; args[3] + 4
-            14: xor  #0x67617466
-            15: or   x
-            16: tax
-            17: ld   [48] ; args[4]
-            18: xor  #0x67617467
-            19: or   x
-            20: tax
-            21: ld   [52] ; args[4] + 4
-            22: xor  #0x67617468
-            23: or   x
-            24: tax
-            25: ld   [56] ; args[5]
-            26: xor  #0x67617469
-            27: or   x
-            28: tax
-            29: ld   [60] ; args[5] + 4
-            30: xor  #0x6761746a
-            31: or   x
-            32: jeq  #0x0, 33, 34
-            33: ret  #0x7fff0000 ; ALLOW
-            34: ret  #0x50001 ; ERRNO(1)
+            3: jge  #0x40000000, 4, 6
+            4: jeq  #0xffffffff, 32, 5
+            5: ret  #0x80000000 ; KILL_PROCESS
+            6: jeq  #0xe7, 31, 7
+            7: jeq  #0x3b, 8, 32
+            8: ld   [40] ; args[3]
+            9: xor  #0x67617465
+            10: tax
+            11: ld   [44] ; args[3] + 4
+            12: xor  #0x67617466
+            13: or   x
+            14: tax
+            15: ld   [48] ; args[4]
+            16: xor  #0x67617467
+            17: or   x
+            18: tax
+            19: ld   [52] ; args[4] + 4
+            20: xor  #0x67617468
+            21: or   x
+            22: tax
+            23: ld   [56] ; args[5]
+            24: xor  #0x67617469
+            25: or   x
+            26: tax
+            27: ld   [60] ; args[5] + 4
+            28: xor  #0x6761746a
+            29: or   x
+            30: jeq  #0x0, 31, 32
+            31: ret  #0x7fff0000 ; ALLOW
+            32: ret  #0x50001 ; ERRNO(1)
         ",
     );
 }
@@ -188,43 +182,41 @@ fn one_launch_gate_for_both_calls() {
         true,
         "
             0: ld   [4] ; arch
-            1: jeq  #0xc000003e, 2, 7
+            1: jeq  #0xc000003e, 2, 5
             2: ld   [0] ; nr
-            3: jge  #0x40000000, 4, 8
-            4: jge  #0xc0000000, 5, 6
-            5: jeq  #0xffffffff, 37, 7
-            6: jge  #0x80000000, 37, 7
-            7: ret  #0x80000000 ; KILL_PROCESS
-            8: jeq  #0xe7, 10, 9
-            9: jeq  #0x3b, 10, 37
-            10: ld   [40] ; args[3]
-            11: xor  #0x67617465
-            12: tax
-            13: ld   [44] ; args[3] + 4
-            14: xor  #0x67617466
-            15: or   x
-            16: tax
-            17: ld   [48] ; args[4]
-            18: xor  #0x67617467
-            19: or   x
-            20: tax
-            21: ld   [52] ; args[4] + 4
-            22: xor  #0x67617468
-            23: or   x
-            24: tax
-            25: ld   [56] ; args[5]
-            26: xor  #0x67617469
-            27: or   x
-            28: tax
-            29: ld   [60] ; args[5] + 4
-            30: xor  #0x6761746a
-            31: or   x
-            32: jeq  #0x0, 33, 34
-            33: ret  #0x7fff0000 ; ALLOW
-            34: ld   [0] ; nr
-            35: jeq  #0x3b, 36, 37
-            36: ret  #0x7ffc0000 ; LOG
-            37: ret  #0x50001 ; ERRNO(1)
+            3: jge  #0x40000000, 4, 6
+            4: jeq  #0xffffffff, 35, 5
+            5: ret  #0x80000000 ; KILL_PROCESS
+            6: jeq  #0xe7, 8, 7
+            7: jeq  #0x3b, 8, 35
+            8: ld   [40] ; args[3]
+            9: xor  #0x67617465
+            10: tax
+            11: ld   [44] ; args[3] + 4
+            12: xor  #0x67617466
+            13: or   x
+            14: tax
+            15: ld   [48] ; args[4]
+            16: xor  #0x67617467
+            17: or   x
+            18: tax
+            19: ld   [52] ; args[4] + 4
+            20: xor  #0x67617468
+            21: or   x
+            22: tax
+            23: ld   [56] ; args[5]
+            24: xor  #0x67617469
+            25: or   x
+            26: tax
+            27: ld   [60] ; args[5] + 4
+            28: xor  #0x6761746a
+            29: or   x
+            30: jeq  #0x0, 31, 32
+            31: ret  #0x7fff0000 ; ALLOW
+            32: ld   [0] ; nr
+            33: jeq  #0x3b, 34, 35
+            34: ret  #0x7ffc0000 ; LOG
+            35: ret  #0x50001 ; ERRNO(1)
         ",
     );
 }

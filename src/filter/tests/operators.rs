@@ -163,7 +163,7 @@ fn sets_of_values_share_their_questions() {
             "eight single values",
             &[2, 5, 9, 15, 22, 30, 39, 49],
             W32,
-            11,
+            10,
         ),
         ("odd ones", &[1, 3, 5, 7, 9, 11, 13, 15], W32, 3),
         ("one low half", &[5, HIGH + 5, 2 * HIGH + 5], W64, 4),
