@@ -133,7 +133,7 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
 struct Traced {
     child: Arc<Child>,
     /// Receives once, when tracing is over.
-    outcome: Receiver<Result<Option<End>, TraceError>>,
+    outcome: Receiver<Result<(), TraceError>>,
 }
 
 /// Starts the tracer's thread, which starts the command.

@@ -75,15 +75,20 @@ type Has = fn(&Rule) -> bool;
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Oci => "oci",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl Dialect {
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Oci => "oci",
+        }
+    }
+
     /// The file's own default action.
     pub(super) fn default_action(self, profile: &Profile) -> Action {
         self.answer(profile.default_action, profile.default_errno)
@@ -192,7 +197,7 @@ impl Dialect {
     ) -> Warning {
         let about = Oddity::Ignored {
             field,
-            dialect: self,
+            dialect: self.name(),
             effect,
             more,
         };

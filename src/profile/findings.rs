@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::dialect::Dialect;
 use super::model::{Flag, Position};
 use crate::action::Action;
 use crate::arch::Arch;
@@ -56,7 +55,7 @@ pub enum Oddity {
         /// The field.
         field: &'static str,
         /// The dialect.
-        dialect: Dialect,
+        dialect: &'static str,
         /// What follows.
         effect: &'static str,
         /// How many more entries have the field.

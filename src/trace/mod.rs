@@ -111,8 +111,8 @@ impl<'a> Tracer<'a> {
         })
     }
 
-    /// Runs until the last descendant has ended. Returns how the command itself ended.
-    pub(crate) fn run(mut self) -> Result<Option<End>, TraceError> {
+    /// Runs until the last descendant has ended. [`Live::main_end`] tells how the command itself did.
+    pub(crate) fn run(mut self) -> Result<(), TraceError> {
         loop {
             match self.next() {
                 Ok(Some((tid, change))) => self.handle(tid, change)?,
@@ -120,7 +120,7 @@ impl<'a> Tracer<'a> {
                 // A child whose parent was killed before its event has announced itself to nobody yet.
                 Ok(None) if process::has_traced_children() => process::pause(),
                 // Left are children that were never traced: our caller's, or orphans that PID 1 inherits.
-                Ok(None) | Err(Errno::ECHILD) => return Ok(self.tree.main_end()),
+                Ok(None) | Err(Errno::ECHILD) => return Ok(()),
                 Err(errno) => return Err(TraceError::Wait(errno)),
             }
         }
