@@ -114,26 +114,26 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Reading a profile")]
 pub(crate) struct ReadingArgs {
-    /// Whose reading of the JSON applies
+    /// Whose reading of the JSON applies [default: docker]
     ///
     /// docker: archMap, includes, excludes and minKernel count. podman: as docker without minKernel, and
     /// errno names count. oci (runc, crun, containerd, Kubernetes): none of these count.
-    #[arg(long, value_enum, default_value_t = DialectArg::Docker)]
-    dialect: DialectArg,
+    #[arg(long, value_enum)]
+    dialect: Option<DialectArg>,
 
-    /// How much of an argument a condition compares
+    /// How much of an argument a condition compares [default: kernel]
     ///
     /// kernel: of an argument that the kernel takes as 32 bits, these 32 bits. 64: the whole register, as
     /// libseccomp does, which a program evades by setting upper bits.
-    #[arg(long, value_enum, default_value_t = WidthArg::Kernel)]
-    arg_width: WidthArg,
+    #[arg(long, value_enum)]
+    arg_width: Option<WidthArg>,
 
-    /// What syscalls get that are newer than all that the profile names
+    /// What syscalls get that are newer than all that the profile names [default: enosys-newer]
     ///
     /// enosys-newer: ENOSYS, so that programs fall back to older calls, as under runc. default: the
     /// profile's default action.
-    #[arg(long, value_enum, default_value_t = UnknownArg::EnosysNewer)]
-    unknown: UnknownArg,
+    #[arg(long, value_enum)]
+    unknown: Option<UnknownArg>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -157,21 +157,26 @@ enum UnknownArg {
 }
 
 impl ReadingArgs {
+    /// Was anything said about it?
+    pub(crate) const fn is_given(&self) -> bool {
+        self.dialect.is_some() || self.arg_width.is_some() || self.unknown.is_some()
+    }
+
     /// The reading that was asked for.
     pub(crate) fn reading(&self, default_override: Option<Action>) -> Reading {
         Reading {
             dialect: match self.dialect {
-                DialectArg::Docker => Dialect::Docker,
-                DialectArg::Podman => Dialect::Podman,
-                DialectArg::Oci => Dialect::Oci,
+                Some(DialectArg::Podman) => Dialect::Podman,
+                Some(DialectArg::Oci) => Dialect::Oci,
+                Some(DialectArg::Docker) | None => Dialect::Docker,
             },
             arg_width: match self.arg_width {
-                WidthArg::Kernel => ArgWidth::Kernel,
-                WidthArg::Full => ArgWidth::Full,
+                Some(WidthArg::Full) => ArgWidth::Full,
+                Some(WidthArg::Kernel) | None => ArgWidth::Kernel,
             },
             unknown: match self.unknown {
-                UnknownArg::EnosysNewer => UnknownCalls::EnosysNewer,
-                UnknownArg::Default => UnknownCalls::Default,
+                Some(UnknownArg::Default) => UnknownCalls::Default,
+                Some(UnknownArg::EnosysNewer) | None => UnknownCalls::EnosysNewer,
             },
             default_override,
         }

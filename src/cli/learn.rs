@@ -27,6 +27,12 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
         .output
         .as_deref()
         .unwrap_or(Path::new(DEFAULT_OUTPUT));
+    if args.reading.is_given() {
+        return Err(Error::new(
+            "--dialect, --arg-width and --unknown say how a profile is enforced, not learned",
+        )
+        .hint("leave them out"));
+    }
     if path == Path::new("-") {
         return Err(
             Error::new("the profile cannot go to standard output, which is the command's")

@@ -187,3 +187,27 @@ fn bytes_that_are_no_text_pass_through() {
         std::ffi::OsStr::from_bytes(b"\xff\xfe").as_bytes()
     );
 }
+
+#[test]
+fn flags_of_the_other_mode_are_refused() {
+    let env = Env::new();
+    let profile = env.write("p.json", all_but(&[("getuid", "SCMP_ACT_ERRNO")]));
+    let learned = env.text("l.json");
+    for flag in [
+        "--kill",
+        "--exec",
+        "--dialect=oci",
+        "--unknown=default",
+        "--cap-drop=ALL",
+    ] {
+        env.ours(&["--learn", "-o", &learned, flag, "--", "true"])
+            .output()
+            .ends_with(125);
+    }
+    for flag in ["--update", "--force", "--no-evidence", "--base=x", "-ox"] {
+        env.ours(&["--enforce", &profile, flag, "--", "true"])
+            .output()
+            .ends_with(125);
+    }
+    assert!(!env.path("l.json").exists());
+}
