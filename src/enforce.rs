@@ -176,8 +176,8 @@ fn mask(set: &CapsHashSet) -> u64 {
 
 /// Runs the command under the policy. Returns how it ended; with `in_place`, only when it was not started.
 ///
-/// Everything that can fail or allocate is done before the fork. When the filter cannot be installed
-/// exactly as compiled, nothing runs.
+/// Whatever the child needs is made before the fork; the launcher confines itself while the child still waits
+/// behind its gate. When the filter cannot be installed exactly as compiled, nothing runs.
 pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
     let Request {
         command,
