@@ -27,8 +27,8 @@
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
-//! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
-//! | 4 | `confine` | the launcher's own sandbox |
+//! | 3 | `profile`, `evidence`, `filter`, `launch`, `supervise` | the parts |
+//! | 4 | `confine`, `trace` | the launcher's own sandbox; the tracer |
 //! | 5 | `learn`, `enforce` | the two modes |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
 use crate::profile::{ArgWidth, Dialect, Reading, UnknownCalls};
+use crate::trace::{Manner, Pace};
 
 const ABOUT: &str = "Learn which syscalls a program makes, then hold it to them";
 
@@ -205,12 +206,53 @@ pub(crate) struct Learning {
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) force: bool,
 
+    /// Only watch: install nothing in the program, and change nothing about it
+    ///
+    /// The program stops at every syscall to its end, which is slow. For programs that install seccomp filters of their
+    /// own or look for ours.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) transparent: bool,
+
+    /// When the learner's filter goes into a process: for tests of this program
+    #[arg(long, value_enum, hide = true, default_value_t, conflicts_with_all = ["enforce", "transparent"])]
+    pub(crate) inject: Inject,
+
     /// Do not write the evidence beside the profile
     ///
     /// The evidence of FILE.json is FILE.evidence.json: what each run saw, and how often. It is not needed
     /// to enforce; compile uses it to make frequent syscalls cheap.
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) no_evidence: bool,
+}
+
+/// When the learner's filter goes into a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Inject {
+    /// When the process is ready for it.
+    #[default]
+    Auto,
+    /// At its first call.
+    Early,
+    /// After many calls.
+    Late,
+    /// Never.
+    Never,
+}
+
+impl Learning {
+    /// How to trace.
+    pub(crate) const fn manner(&self) -> Manner {
+        let pace = match self.inject {
+            Inject::Auto => Pace::Auto,
+            Inject::Early => Pace::Early,
+            Inject::Late => Pace::Late,
+            Inject::Never => Pace::Never,
+        };
+        Manner {
+            pace,
+            transparent: self.transparent,
+        }
+    }
 }
 
 /// Flags of `--enforce`.

@@ -1,6 +1,6 @@
 //! `--learn`: checks what was asked for, runs, and tells what was learned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use super::args::Args;
@@ -11,11 +11,13 @@ use crate::arch::Arch;
 use crate::command::Command;
 use crate::evidence::Evidence;
 use crate::exit::Exit;
-use crate::learn::{self, Learned, Request, Setting};
+use crate::learn::{self, Learned, Request, Setting, Start};
 use crate::output::{Existing, Output};
 use crate::profile::Profile;
 use crate::recording::{Note, Recording};
 use crate::sys::process;
+use crate::syscall::Sysno;
+use crate::trace::{Knowledge, Known, Pace};
 
 /// Where the profile goes when `-o` does not say.
 const DEFAULT_OUTPUT: &str = "profile.json";
@@ -58,11 +60,11 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
     }
 
     let known = base.as_ref().map(allowed).unwrap_or_default();
+    let earlier = evidence.as_ref().map(|(_, evidence)| evidence);
     let request = Request {
-        command,
+        start: start(args, command, base.as_ref(), earlier),
         output,
         base,
-        allow_new_privs: args.allow_new_privs,
         evidence,
         setting,
     };
@@ -75,6 +77,49 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
     } else {
         exit
     })
+}
+
+/// A profile that allows so many syscalls covers most programs' work.
+const RICH: usize = 150;
+
+/// How to start the command, with what is known about it.
+fn start(
+    args: &Args,
+    command: Command,
+    base: Option<&Profile>,
+    evidence: Option<&Evidence>,
+) -> Start {
+    let calls = base.map(free).unwrap_or_default();
+    let manner = args.learning.manner();
+    let is_covered = evidence.is_some_and(|evidence| !evidence.runs.is_empty());
+    Start {
+        filter_first: manner.pace == Pace::Auto
+            && manner.may_inject()
+            && (is_covered || calls.len() >= RICH),
+        command,
+        allow_new_privs: args.allow_new_privs,
+        knowledge: Knowledge {
+            base: Known {
+                calls,
+                threads: false,
+            },
+            covered: HashSet::new(),
+        },
+        manner,
+    }
+}
+
+/// The calls that a profile allows whatever their arguments, on every host.
+fn free(profile: &Profile) -> BTreeSet<Sysno> {
+    let names = profile.names_always_allowed();
+    let archs = profile.architectures.iter().copied().chain([Arch::NATIVE]);
+    archs
+        .flat_map(|arch| {
+            names
+                .iter()
+                .filter_map(move |name| Sysno::parse(arch, name))
+        })
+        .collect()
 }
 
 /// What is known before: the files of `--base`, and with `--update` the output file.

@@ -5,24 +5,24 @@
 //! more than that.
 
 mod closure;
+mod start;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub(crate) use self::start::Start;
+use self::start::Traced;
 use crate::command::Command;
 use crate::evidence::{Evidence, Run, Seen};
-use crate::launch::{self, LaunchError, setup};
+use crate::launch::{LaunchError, setup};
 use crate::output::{Output, OutputError};
 use crate::profile::Profile;
 use crate::recording::{Note, Recording};
 use crate::supervise::{self, JobControl};
 use crate::sys::signal::{self, Signal, Taken};
-use crate::sys::spawn::{Child, Plan};
 use crate::sys::wait::End;
-use crate::trace::{Live, TraceError, Tracer};
+use crate::trace::{Live, TraceError};
 
 /// How often the profile so far is written.
 const CHECKPOINT: Duration = Duration::from_secs(1);
@@ -32,14 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to learn, and from where.
 pub(crate) struct Request {
-    /// What to run.
-    pub(crate) command: Command,
+    /// What to run, and how.
+    pub(crate) start: Start,
     /// Where the profile goes.
     pub(crate) output: Output,
     /// What is known already: the result allows it too.
     pub(crate) base: Option<Profile>,
-    /// Leave `no_new_privs` unset.
-    pub(crate) allow_new_privs: bool,
     /// Where the evidence goes, and what earlier runs saw; `None`: it is not wanted.
     pub(crate) evidence: Option<(Output, Evidence)>,
     /// Where the run takes place.
@@ -89,14 +87,15 @@ pub(crate) enum LearnError {
 
 /// Runs the command to the end of its last descendant, recording, and writes the profile.
 pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
-    let mut plan = launch::plan(&request.command)?;
-    if request.allow_new_privs {
-        plan.allow_new_privs();
-    }
     let live = Arc::new(Live::default());
-    let traced = start(plan, &live)?;
+    let command = request.start.command.clone();
+    let traced = start::start(request.start, &live)?;
     let mut session = Session {
-        request,
+        command,
+        output: request.output,
+        base: request.base,
+        evidence: request.evidence,
+        setting: request.setting,
         live,
         traced,
         begun: Instant::now(),
@@ -108,7 +107,7 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
     };
     let ended = session.watch();
     if let Some(failure) = session.traced.child.failure() {
-        return Err(LaunchError::of(failure, &session.request.command).into());
+        return Err(LaunchError::of(failure, &session.command).into());
     }
     // What was recorded is written even when recording broke off: that is said afterwards.
     let end = session.live.main_end();
@@ -129,68 +128,13 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
     })
 }
 
-/// A command whose tracer runs.
-struct Traced {
-    child: Arc<Child>,
-    /// Receives once, when tracing is over.
-    outcome: Receiver<Result<(), TraceError>>,
-}
-
-/// Starts the tracer's thread, which starts the command.
-fn start(plan: Plan, live: &Arc<Live>) -> Result<Traced, LearnError> {
-    let (started, start) = mpsc::channel();
-    let (over, outcome) = mpsc::channel();
-    let live = Arc::clone(live);
-    let body = move || match seize(plan, &live) {
-        Ok((child, tracer)) => {
-            // Nobody listens only when the other thread is gone, and the process with it.
-            let _ = started.send(Ok(child));
-            let _ = over.send(tracer.run());
-            signal::wake_taker();
-        }
-        Err(error) => {
-            let _ = started.send(Err(error));
-        }
-    };
-    let spawned = thread::Builder::new().name("tracer".into()).spawn(body);
-    spawned.map_err(|error| setup("start the tracer's thread")(errno_of(&error)))?;
-    block_signals()?;
-    let child = start
-        .recv()
-        .map_err(|_| setup("start the tracer")(crate::sys::Errno::ECHILD))??;
-    Ok(Traced { child, outcome })
-}
-
-/// Once more, in both threads: to start one, the C library opens two signals that it uses itself.
-fn block_signals() -> Result<(), LaunchError> {
-    signal::block_all()
-        .map(drop)
-        .map_err(setup("block signals"))
-}
-
-/// Forks, seizes, settles, and lets the command go.
-fn seize(plan: Plan, live: &Live) -> Result<(Arc<Child>, Tracer<'_>), LearnError> {
-    block_signals()?;
-    let mut child = plan.spawn().map_err(LaunchError::from)?;
-    let ready = Tracer::seize(child.pid(), live).map_err(LearnError::from);
-    let ready = ready.and_then(|tracer| {
-        signal::no_child_stops().map_err(setup("set signal dispositions"))?;
-        launch::settle(&child)?;
-        child.open_gate().map_err(setup("let the command go"))?;
-        Ok(tracer)
-    });
-    match ready {
-        Ok(tracer) => Ok((Arc::new(child), tracer)),
-        Err(error) => {
-            child.abandon();
-            Err(error)
-        }
-    }
-}
-
 /// The caller's side of a run.
 struct Session {
-    request: Request,
+    command: Command,
+    output: Output,
+    base: Option<Profile>,
+    evidence: Option<(Output, Evidence)>,
+    setting: Setting,
     live: Arc<Live>,
     traced: Traced,
     begun: Instant,
@@ -274,16 +218,16 @@ impl Session {
     fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
         let recording = self.live.recording().clone();
         let learned = closure::profile_of(&recording);
-        let profile = match self.request.base.clone() {
+        let profile = match self.base.clone() {
             Some(mut base) => {
                 self.overruled = closure::overrule(&mut base, &learned);
                 Profile::union(&[base, learned])?
             }
             None => learned,
         };
-        self.request.output.write(profile.to_json())?;
+        self.output.write(profile.to_json())?;
         let run = self.run(&recording, end);
-        if let Some((output, earlier)) = &mut self.request.evidence {
+        if let Some((output, earlier)) = &mut self.evidence {
             let mut evidence = earlier.clone();
             evidence.runs.push(run);
             output.write(evidence.to_json())?;
@@ -293,10 +237,9 @@ impl Session {
 
     /// This run, as the evidence tells it.
     fn run(&self, recording: &Recording, end: Option<End>) -> Run {
-        let Request {
-            command, setting, ..
-        } = &self.request;
-        let words = command
+        let setting = &self.setting;
+        let words = self
+            .command
             .words
             .iter()
             .map(|word| word.to_string_lossy().into_owned());
