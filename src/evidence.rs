@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
-use crate::recording::Recording;
+use crate::recording::{Call, Recording};
 use crate::syscall::Sysno;
 
 /// The version of the format that is written.
@@ -169,11 +169,11 @@ impl Evidence {
 impl Seen {
     /// The calls of a recording.
     pub fn of(recording: &Recording) -> Vec<Self> {
-        let seen = |(sysno, count): (Sysno, u64)| Self {
+        let seen = |(sysno, call): (Sysno, &Call)| Self {
             arch: sysno.arch.to_string(),
             nr: sysno.nr,
             name: sysno.name().map(str::to_owned),
-            count,
+            count: call.count,
         };
         recording.calls().into_iter().map(seen).collect()
     }
@@ -182,11 +182,20 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::Sighting;
 
     fn run(calls: &[(Arch, u32, u64)]) -> Run {
         let mut recording = Recording::default();
         for &(arch, nr, count) in calls {
-            (0..count).for_each(|_| recording.count(Sysno { arch, nr }));
+            let sighting = Sighting {
+                sysno: Sysno { arch, nr },
+                args: [0; 6],
+                tid: 1,
+                exe: recording.executable("/bin/app"),
+            };
+            for _ in 0..count {
+                recording.saw(&sighting, std::time::Duration::ZERO);
+            }
         }
         Run {
             command: vec!["app".into(), "-x".into()],

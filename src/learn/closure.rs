@@ -118,12 +118,26 @@ fn exists(name: &str, archs: &BTreeSet<Arch>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::recording::Sighting;
+
+    fn saw(recording: &mut Recording, sysno: Sysno) {
+        let exe = recording.executable("/bin/app");
+        let sighting = Sighting {
+            sysno,
+            args: [0; 6],
+            tid: 1,
+            exe,
+        };
+        recording.saw(&sighting, Duration::ZERO);
+    }
 
     fn recording(calls: &[(Arch, &str)]) -> Recording {
         let mut recording = Recording::default();
         for &(arch, name) in calls {
-            recording.count(Sysno::parse(arch, name).unwrap());
+            saw(&mut recording, Sysno::parse(arch, name).unwrap());
         }
         recording
     }
@@ -182,10 +196,11 @@ mod tests {
     #[test]
     fn numbers_without_a_name_are_kept() {
         let mut recording = Recording::default();
-        recording.count(Sysno {
+        let sysno = Sysno {
             arch: Arch::X86_64,
             nr: 999,
-        });
+        };
+        saw(&mut recording, sysno);
         assert!(names(&profile_of(&recording), false).contains("syscall_999"));
     }
 

@@ -14,11 +14,12 @@ mod unhide;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use self::stop::Stop;
 use self::tree::{Reaction, Tree};
 use self::unhide::Unhider;
-use crate::recording::{Note, Recording};
+use crate::recording::{ExeId, Note, Recording, Sighting};
 use crate::sys::ptrace::{Resume, Stopped, seize};
 use crate::sys::signal::{self, Signal};
 use crate::sys::wait::{self, Block, Change, End, RawStop};
@@ -81,6 +82,9 @@ pub(crate) enum TraceError {
 pub(crate) struct Tracer<'a> {
     tree: Tree,
     live: &'a Live,
+    /// When the command was executed, and as what. Everything is booked under its first executable.
+    begun: Option<Instant>,
+    exe: Option<ExeId>,
     /// The calls whose return matters, while they are under way.
     entered: HashMap<Tid, Entered>,
     unhider: Unhider,
@@ -101,10 +105,15 @@ impl<'a> Tracer<'a> {
     /// Seizes a child that waits behind its gate.
     pub(crate) fn seize(main: Tid, live: &'a Live) -> Result<Self, TraceError> {
         seize(main).map_err(TraceError::Seize)?;
-        live.recording().tasks = 1;
+        let mut recording = live.recording();
+        recording.tasks = 1;
+        recording.processes = 1;
+        drop(recording);
         Ok(Self {
             tree: Tree::new(main),
             live,
+            begun: None,
+            exe: None,
             entered: HashMap::new(),
             unhider: Unhider::default(),
             unswept: false,
@@ -176,6 +185,7 @@ impl<'a> Tracer<'a> {
     }
 
     fn stopped(&mut self, tid: Tid, raw: RawStop) -> Result<(), TraceError> {
+        self.live.recording().stops += 1;
         let stop = match Stop::read(&raw) {
             Ok(stop) => stop,
             // SIGKILL ended the stop; its end will be reported.
@@ -245,6 +255,7 @@ impl<'a> Tracer<'a> {
                 self.entered.remove(&tid);
                 let mut recording = self.live.recording();
                 recording.threads |= thread;
+                recording.processes += u64::from(!thread);
                 recording.tasks = self.tree.tasks;
             }
             _ => {}
@@ -258,7 +269,17 @@ impl<'a> Tracer<'a> {
             recording.inexpressible(audit, nr);
             return;
         };
-        recording.count(sysno);
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        let exe = *self
+            .exe
+            .get_or_insert_with(|| recording.executable(&process::executable(tid)));
+        let sighting = Sighting {
+            sysno,
+            args: *args,
+            tid,
+            exe,
+        };
+        recording.saw(&sighting, begun.elapsed());
         match sysno.name() {
             Some("clone" | "clone3" | "fork" | "vfork") => {
                 self.entered.insert(tid, Entered::Fork);
