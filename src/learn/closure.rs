@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::action::Action;
 use crate::arch::Arch;
+use crate::evidence::Added;
 use crate::profile::Profile;
 use crate::recording::Recording;
 use crate::syscall::Sysno;
@@ -87,6 +88,19 @@ pub(super) fn profile_of(recording: &Recording) -> Profile {
     let groups: Vec<_> = added.filter(|(names, _)| !names.is_empty()).collect();
     let observed = observed.into_iter().collect();
     Profile::learned(archs, [(observed, None)].into_iter().chain(groups))
+}
+
+/// What a learned profile allows besides what was observed, and why.
+pub(super) fn added(learned: &Profile) -> Vec<Added> {
+    let rules = learned.rules.iter();
+    let commented = rules.filter_map(|rule| Some((rule, rule.comment.as_ref()?)));
+    let each = commented.flat_map(|(rule, reason)| {
+        rule.names.iter().map(|name| Added {
+            name: name.clone(),
+            reason: reason.clone(),
+        })
+    });
+    each.collect()
 }
 
 /// Takes out of a base what denies calls that were learned, so that both have a union: what the command
@@ -179,6 +193,10 @@ mod tests {
             assert!(!added.contains(not_added), "{not_added}");
         }
         assert_eq!(profile.architectures, [Arch::NATIVE]);
+        let told = super::added(&profile);
+        let told_names: BTreeSet<&str> = told.iter().map(|added| added.name.as_str()).collect();
+        assert_eq!(told_names, added, "the evidence tells the same");
+        assert!(told.iter().all(|added| added.reason.starts_with("added: ")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! signals, and writes the profile so far at most once a second, so that a learner that is killed loses no
 //! more than that.
 
+mod c_library;
 mod closure;
 
 use std::collections::BTreeSet;
@@ -13,11 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::command::Command;
-use crate::evidence::{Evidence, Run, Seen};
+use crate::evidence::{Added, Evidence, Run};
 use crate::launch::{self, LaunchError, setup};
 use crate::output::{Output, OutputError};
 use crate::profile::Profile;
-use crate::recording::{Note, Recording};
+use crate::recording::Recording;
 use crate::supervise::{self, JobControl};
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::spawn::{Child, Plan};
@@ -103,6 +104,7 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         started: SystemTime::now(),
         written: 0,
         overruled: BTreeSet::new(),
+        libc: None,
         termed: None,
         jobs: JobControl::default(),
     };
@@ -199,6 +201,8 @@ struct Session {
     written: usize,
     /// What the base denies and the command made.
     overruled: BTreeSet<String>,
+    /// The C library, once it is known.
+    libc: Option<String>,
     /// When the first `SIGTERM` came.
     termed: Option<Instant>,
     jobs: JobControl,
@@ -274,6 +278,7 @@ impl Session {
     fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
         let recording = self.live.recording().clone();
         let learned = closure::profile_of(&recording);
+        let added = closure::added(&learned);
         let profile = match self.request.base.clone() {
             Some(mut base) => {
                 self.overruled = closure::overrule(&mut base, &learned);
@@ -282,7 +287,10 @@ impl Session {
             None => learned,
         };
         self.request.output.write(profile.to_json())?;
-        let run = self.run(&recording, end);
+        if self.libc.is_none() {
+            self.libc = c_library::of(&recording);
+        }
+        let run = self.run(&recording, end, added);
         if let Some((output, earlier)) = &mut self.request.evidence {
             let mut evidence = earlier.clone();
             evidence.runs.push(run);
@@ -292,7 +300,7 @@ impl Session {
     }
 
     /// This run, as the evidence tells it.
-    fn run(&self, recording: &Recording, end: Option<End>) -> Run {
+    fn run(&self, recording: &Recording, end: Option<End>, added: Vec<Added>) -> Run {
         let Request {
             command, setting, ..
         } = &self.request;
@@ -307,11 +315,10 @@ impl Session {
             seconds: self.begun.elapsed().as_secs_f64(),
             kernel: setting.kernel.clone(),
             end: end.map_or_else(|| "running".to_owned(), |end| end.to_string()),
-            tasks: recording.tasks,
             filtered: setting.filtered,
-            complete: !recording.notes.iter().any(Note::is_loss),
-            notes: recording.notes.iter().map(ToString::to_string).collect(),
-            calls: Seen::of(recording),
+            libc: self.libc.clone(),
+            added,
+            ..Run::of(recording)
         }
     }
 }

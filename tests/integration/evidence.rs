@@ -1,0 +1,110 @@
+//! What learning tells besides the profile: the evidence of each run, how sure it can be, how far it has come.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Build, Env, fixture};
+use crate::profile::Profile;
+
+/// The evidence beside the profile `p.json`.
+fn evidence(env: &Env) -> Value {
+    serde_json::from_str(&env.read("p.evidence.json")).unwrap()
+}
+
+/// What is known of one syscall in a run.
+fn call<'r>(run: &'r Value, name: &str) -> &'r Value {
+    let mut calls = run["calls"].as_array().unwrap().iter();
+    calls
+        .find(|call| call["name"] == name)
+        .unwrap_or_else(|| panic!("{name}: {run:#}"))
+}
+
+#[test]
+fn a_run_tells_who_made_which_call_first_and_with_what() {
+    let env = Env::new();
+    let program = fixture("call", Build::Static);
+    env.learn(&env.text("p.json"), &[&program, "102", "102", "9999"]);
+    let evidence = evidence(&env);
+    let run = &evidence["runs"][0];
+    assert_eq!(
+        (&run["arch"], &run["processes"], &run["ran_free"]),
+        (&json!("x86_64"), &json!(1), &json!(false))
+    );
+    assert!(run["stops"].as_u64() > Some(10), "{run:#}");
+    assert_eq!(run["executables"][0]["path"], program.as_str());
+    let calls = run["calls"].as_array().unwrap().iter();
+    let total: u64 = calls.map(|call| call["count"].as_u64().unwrap()).sum();
+    assert_eq!(run["executables"][0]["calls"], total);
+
+    let getuid = call(run, "getuid");
+    assert_eq!(getuid["count"], 2);
+    assert_eq!(getuid["executables"], json!([program]));
+    assert_eq!(getuid["first"]["executable"], program.as_str());
+    assert!(getuid["first"]["tid"].as_i64() > Some(1), "{getuid:#}");
+    assert!(getuid["first"]["ms"].as_u64() < Some(60_000), "{getuid:#}");
+    // It prints what its calls returned to standard output.
+    let write = call(run, "write")["args"][0].as_str().unwrap().to_owned();
+    let registers: Vec<&str> = write.split(", ").collect();
+    assert_eq!((registers.len(), registers[0]), (6, "0x1"), "{write}");
+    let unnamed = run["calls"].as_array().unwrap().iter();
+    let unnamed = unnamed
+        .filter(|call| call["nr"] == 9999)
+        .collect::<Vec<_>>();
+    assert_eq!(unnamed[0].get("name"), None, "{unnamed:?}");
+}
+
+#[test]
+fn what_was_added_is_told_as_the_profile_tells_it() {
+    let env = Env::new();
+    let profile = env.learn(&env.text("p.json"), &["true"]);
+    let evidence = evidence(&env);
+    let added = evidence["runs"][0]["added"].as_array().unwrap();
+    let names = added
+        .iter()
+        .map(|added| added["name"].as_str().unwrap().to_owned());
+    assert_eq!(names.collect::<crate::profile::Names>(), profile.added());
+    let comments: Vec<&Value> = profile.json["syscalls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|rule| rule.get("comment"))
+        .collect();
+    for added in added {
+        assert!(comments.contains(&&added["reason"]), "{added}");
+    }
+}
+
+#[test]
+fn evidence_of_version_1_is_read_and_added_to() {
+    let env = Env::new();
+    let program = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    env.learn(&profile, &[&program, "102"]);
+    env.write(
+        "p.evidence.json",
+        json!({"version": 1, "runs": [{
+            "command": ["app"], "started": 1, "seconds": 0.5, "kernel": "6.1.0", "end": "exited 0", "tasks": 1,
+            "filtered": false, "complete": true, "notes": [],
+            "calls": [{"arch": "x86_64", "nr": 102, "name": "getuid", "count": 5}],
+        }]})
+        .to_string(),
+    );
+    let learn = ["--learn", "--update", "-o", &profile, "--", &program, "104"];
+    env.ours(&learn).output().succeeds();
+    let evidence = evidence(&env);
+    assert_eq!(
+        (
+            &evidence["version"],
+            evidence["runs"].as_array().unwrap().len()
+        ),
+        (&json!(2), 2)
+    );
+    assert_eq!(call(&evidence["runs"][0], "getuid")["count"], 5);
+    assert_eq!(call(&evidence["runs"][1], "getgid")["count"], 1);
+    Profile::read(&env.path("p.json")).has(&["getuid", "getgid"]);
+
+    env.write("p.evidence.json", r#"{"version": 3, "pages": []}"#);
+    env.ours(&learn)
+        .output()
+        .fails_cleanly(125)
+        .complains("evidence of version 3");
+}
