@@ -28,7 +28,7 @@
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
-//! | 4 | `confine` | the launcher's own sandbox |
+//! | 4 | `confine`, `estimate` | the launcher's own sandbox; how sure a profile can be |
 //! | 5 | `learn`, `enforce` | the two modes |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
@@ -42,6 +42,7 @@ pub mod cli;
 mod command;
 mod confine;
 mod enforce;
+pub mod estimate;
 pub mod evidence;
 pub mod exit;
 pub mod filter;
