@@ -18,6 +18,7 @@
 //! runs but the first takes the place of f1/runs. It errs on the side of caution.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::evidence::{Evidence, Run};
 use crate::syscall::Sysno;
@@ -106,6 +107,24 @@ impl Estimate {
             f1 * (f1 - 1.0) / 2.0
         };
         Some((runs - 1.0) / runs * unseen)
+    }
+}
+
+/// What it comes to, in a few words.
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.chance() {
+            None => f.write_str("one run says nothing about the next"),
+            // No chance is certainly none.
+            Some(chance) if chance <= 0.0 => {
+                f.write_str("nothing suggests that another run needs more")
+            }
+            Some(chance) if chance < 1.0 => {
+                let percent = (chance * 100.0).ceil();
+                write!(f, "about {percent:.0} % chance that another run needs more")
+            }
+            Some(_) => f.write_str("another run is likely to need more"),
+        }
     }
 }
 
@@ -285,6 +304,31 @@ mod tests {
                 shared && runs.len() > 1,
                 "{runs:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_words_promise_no_more_than_the_figures() {
+        let cases: [(&[&[u32]], &str); 6] = [
+            (&[], "one run says nothing about the next"),
+            (&[&[1]], "one run says nothing about the next"),
+            (
+                &[&[1], &[1]],
+                "nothing suggests that another run needs more",
+            ),
+            (
+                &[&[1], &[1, 2]],
+                "about 50 % chance that another run needs more",
+            ),
+            (
+                &[&[1], &[1], &[1, 2]],
+                "about 34 % chance that another run needs more",
+            ),
+            (&[&[1, 3], &[1, 2]], "another run is likely to need more"),
+        ];
+        for (runs, want) in cases {
+            let runs: Vec<Vec<u32>> = runs.iter().map(|run| run.to_vec()).collect();
+            assert_eq!(estimate(&runs).to_string(), want, "{runs:?}");
         }
     }
 

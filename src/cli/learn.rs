@@ -9,6 +9,7 @@ use super::{input, ui};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
+use crate::estimate::Estimate;
 use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::learn::{self, Learned, Request, Setting};
@@ -187,7 +188,24 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
             "the command uses io_uring: operations in its rings are no syscalls, and no filter sees them",
         );
     }
+    tell_sureness(learned.evidence.as_ref());
     recording.notes.iter().any(Note::is_loss)
+}
+
+/// Says what the runs so far tell about the next one.
+fn tell_sureness(evidence: Option<&Evidence>) {
+    let Some(evidence) = evidence else {
+        ui::say("without evidence of the runs nothing can be said about the next");
+        return;
+    };
+    let estimate = Estimate::of(evidence);
+    let runs = estimate.runs();
+    ui::say(&if runs > 1 {
+        let syscalls = count(estimate.distinct, "syscall", "syscalls");
+        format!("{syscalls} in {runs} runs; {estimate}")
+    } else {
+        format!("{estimate}: learn again with --update")
+    });
 }
 
 /// A number and its noun.

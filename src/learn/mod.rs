@@ -67,6 +67,8 @@ pub(crate) struct Learned {
     pub(crate) profile: Option<Profile>,
     /// The syscalls that the base denies by a rule and the command made: they are allowed now.
     pub(crate) overruled: BTreeSet<String>,
+    /// All runs so far, this one included; `None` when evidence is not wanted.
+    pub(crate) evidence: Option<Evidence>,
     /// From exec to the end of the last descendant.
     pub(crate) took: Duration,
 }
@@ -120,12 +122,20 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         None
     };
     let cut_short = ended? == Watched::ToldToEnd;
-    let (profile, recording) = written.unzip();
+    let (profile, recording, evidence) = match written {
+        Some(Written {
+            profile,
+            recording,
+            evidence,
+        }) => (Some(profile), recording, evidence),
+        None => (None, Recording::default(), None),
+    };
     Ok(Learned {
         end,
         cut_short,
-        recording: recording.unwrap_or_default(),
+        recording,
         profile,
+        evidence,
         overruled: session.overruled,
         took: session.begun.elapsed(),
     })
@@ -208,6 +218,13 @@ struct Session {
     jobs: JobControl,
 }
 
+/// What was written, and the recording it came from.
+struct Written {
+    profile: Profile,
+    recording: Recording,
+    evidence: Option<Evidence>,
+}
+
 /// Why watching is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watched {
@@ -275,7 +292,7 @@ impl Session {
     }
 
     /// Writes what is known by now: the profile, then its evidence.
-    fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
+    fn write(&mut self, end: Option<End>) -> Result<Written, LearnError> {
         let recording = self.live.recording().clone();
         let learned = closure::profile_of(&recording);
         let added = closure::added(&learned);
@@ -291,12 +308,17 @@ impl Session {
             self.libc = c_library::of(&recording);
         }
         let run = self.run(&recording, end, added);
+        let mut evidence = None;
         if let Some((output, earlier)) = &mut self.request.evidence {
-            let mut evidence = earlier.clone();
-            evidence.runs.push(run);
-            output.write(evidence.to_json())?;
+            let all = evidence.insert(earlier.clone());
+            all.runs.push(run);
+            output.write(all.to_json())?;
         }
-        Ok((profile, recording))
+        Ok(Written {
+            profile,
+            recording,
+            evidence,
+        })
     }
 
     /// This run, as the evidence tells it.

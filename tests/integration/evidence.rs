@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Build, Env, fixture};
+use crate::harness::{Build, Env, Output, fixture};
 use crate::profile::Profile;
 
 /// The evidence beside the profile `p.json`.
@@ -107,4 +107,53 @@ fn evidence_of_version_1_is_read_and_added_to() {
         .output()
         .fails_cleanly(125)
         .complains("evidence of version 3");
+}
+
+/// The last line on standard error.
+fn last(out: &Output) -> &str {
+    out.stderr.lines().last().unwrap_or_default()
+}
+
+#[test]
+fn every_run_ends_with_how_sure_the_profile_is() {
+    let env = Env::new();
+    let program = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    let learn = |flags: &[&str], nr: &str| {
+        let out = env
+            .ours(&[&["--learn", "-o", &profile], flags, &["--", &program, nr]].concat())
+            .output();
+        out.succeeds();
+        last(&out).to_owned()
+    };
+    assert_eq!(
+        learn(&[], "102"),
+        "seccomp-run: one run says nothing about the next: learn again with --update"
+    );
+    let second = learn(&["--update"], "104");
+    assert!(
+        second.ends_with(" syscalls in 2 runs; another run is likely to need more"),
+        "each run made a call of its own: {second}"
+    );
+    learn(&["--update"], "104");
+    let fourth = learn(&["--update"], "104");
+    let runs = evidence(&env)["runs"].clone();
+    // One call in one run of four; or, where only what is new was seen, one new call in three runs.
+    let later_were_seen = (1..4).all(|run| runs[run]["ran_free"] == false);
+    let percent = if later_were_seen { 25 } else { 34 };
+    let want = format!(" syscalls in 4 runs; about {percent} % chance that another run needs more");
+    assert!(fourth.ends_with(&want), "{want}: {fourth}");
+    let all = runs[0]["calls"].as_array().unwrap().len() + 1;
+    assert!(fourth.contains(&format!(" {all} syscalls in")), "{fourth}");
+    learn(&["--force"], "102");
+    let same = learn(&["--update"], "102");
+    assert!(
+        same.ends_with(" syscalls in 2 runs; nothing suggests that another run needs more"),
+        "{same}"
+    );
+    let none = learn(&["--update", "--no-evidence"], "102");
+    assert_eq!(
+        none,
+        "seccomp-run: without evidence of the runs nothing can be said about the next"
+    );
 }
