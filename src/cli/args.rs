@@ -184,6 +184,7 @@ impl ReadingArgs {
 }
 
 /// Flags of `--learn`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Learning")]
 pub(crate) struct Learning {
@@ -204,6 +205,13 @@ pub(crate) struct Learning {
     /// Replace the output file
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) force: bool,
+
+    /// Allow also what another C library or kernel version would use instead
+    ///
+    /// openat for open, clone3 for clone, the 64-bit times of 32-bit machines ... Each rule that this adds says
+    /// in its comment that it is inferred.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) portable: bool,
 
     /// Do not write the evidence beside the profile
     ///

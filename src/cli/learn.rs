@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
         command,
         output,
         base,
+        portable: args.learning.portable,
         allow_new_privs: args.allow_new_privs,
         evidence,
         setting,

@@ -6,6 +6,7 @@
 
 mod c_library;
 mod closure;
+mod siblings;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use self::closure::Siblings;
 use crate::command::Command;
 use crate::evidence::{Added, Evidence, Run};
 use crate::launch::{self, LaunchError, setup};
@@ -39,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) output: Output,
     /// What is known already: the result allows it too.
     pub(crate) base: Option<Profile>,
+    /// Allow also what another C library or kernel would use instead.
+    pub(crate) portable: bool,
     /// Leave `no_new_privs` unset.
     pub(crate) allow_new_privs: bool,
     /// Where the evidence goes, and what earlier runs saw; `None`: it is not wanted.
@@ -294,7 +298,12 @@ impl Session {
     /// Writes what is known by now: the profile, then its evidence.
     fn write(&mut self, end: Option<End>) -> Result<Written, LearnError> {
         let recording = self.live.recording().clone();
-        let learned = closure::profile_of(&recording);
+        let siblings = if self.request.portable {
+            Siblings::Added(self.request.base.as_ref())
+        } else {
+            Siblings::Left
+        };
+        let learned = closure::profile_of(&recording, siblings);
         let added = closure::added(&learned);
         let profile = match self.request.base.clone() {
             Some(mut base) => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Build, Env, Output, fixture};
-use crate::profile::Profile;
+use crate::profile::{Names, Profile};
 
 /// The evidence beside the profile `p.json`.
 fn evidence(env: &Env) -> Value {
@@ -61,7 +61,7 @@ fn what_was_added_is_told_as_the_profile_tells_it() {
     let names = added
         .iter()
         .map(|added| added["name"].as_str().unwrap().to_owned());
-    assert_eq!(names.collect::<crate::profile::Names>(), profile.added());
+    assert_eq!(names.collect::<Names>(), profile.added());
     let comments: Vec<&Value> = profile.json["syscalls"]
         .as_array()
         .unwrap()
@@ -156,4 +156,75 @@ fn every_run_ends_with_how_sure_the_profile_is() {
         none,
         "seccomp-run: without evidence of the runs nothing can be said about the next"
     );
+}
+
+#[test]
+fn portable_profiles_hold_siblings_that_say_so() {
+    let env = Env::new();
+    let program = fixture("call", Build::Static);
+    let profile = env.text("p.json");
+    // access, pipe and getuid: the last has no sibling. The first two fail, which does not matter.
+    let learn = |flags: &[&str]| {
+        let words = [
+            &["--learn", "-o", &profile],
+            flags,
+            &["--", &program, "21", "22", "102"],
+        ];
+        env.ours(&words.concat()).output().succeeds();
+        Profile::read(&env.path("p.json"))
+    };
+    learn(&[]).lacks(&["faccessat", "faccessat2", "pipe2"]);
+    let portable = learn(&["--force", "--portable"]);
+    let inferred = |profile: &Profile| -> Names {
+        let rules = profile.json["syscalls"].as_array().unwrap().iter();
+        let comment = |rule: &Value| rule["comment"].as_str().unwrap_or_default().to_owned();
+        rules
+            .filter(|rule| comment(rule).starts_with("inferred: "))
+            .flat_map(|rule| rule["names"].as_array().unwrap())
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let names = inferred(&portable);
+    for name in ["faccessat", "faccessat2", "pipe2"] {
+        assert!(names.contains(name), "{name}: {names:?}");
+    }
+    assert!(names.is_disjoint(&portable.observed()), "{names:?}");
+    let told = evidence(&env)["runs"][0]["added"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let told: Names = told
+        .iter()
+        .filter(|added| added["reason"].as_str().unwrap().starts_with("inferred: "))
+        .map(|added| added["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told, names);
+
+    let before = env.read("p.json");
+    learn(&["--update", "--portable"]);
+    assert_eq!(env.read("p.json"), before, "siblings have no siblings");
+    // 269: faccessat.
+    env.ours(&["--enforce", &profile, "--", &program, "269", "83"])
+        .output()
+        .says("83: error 1\n")
+        .says("269: error 14\n");
+
+    // What an earlier run needed has siblings too.
+    env.ours(&["--learn", "--force", "-o", &profile, "--", &program, "21"])
+        .output()
+        .succeeds();
+    env.ours(&[
+        "--learn",
+        "--update",
+        "--portable",
+        "-o",
+        &profile,
+        "--",
+        &program,
+        "102",
+    ])
+    .output()
+    .succeeds();
+    let names = inferred(&Profile::read(&env.path("p.json")));
+    assert!(names.contains("faccessat2"), "{names:?}");
 }
