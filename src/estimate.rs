@@ -47,15 +47,22 @@ pub struct Point {
 impl Estimate {
     /// The estimate from all runs of the evidence.
     pub fn of(evidence: &Evidence) -> Self {
-        let all_seen = !evidence.runs.iter().skip(1).any(|run| run.ran_free);
-        Self::of_sets(evidence.runs.iter().map(Run::syscalls), all_seen)
+        Self::of_runs(runs(evidence))
     }
 
-    fn of_sets(runs: impl IntoIterator<Item = BTreeSet<Sysno>>, all_seen: bool) -> Self {
+    /// The same with one more run, which is under way: what it made so far, and whether known calls run free in it.
+    pub fn with(evidence: &Evidence, syscalls: BTreeSet<Sysno>, ran_free: bool) -> Self {
+        Self::of_runs(runs(evidence).chain([(syscalls, ran_free)]))
+    }
+
+    /// From what each run was seen to make, and whether known calls ran free in it.
+    fn of_runs(runs: impl Iterator<Item = (BTreeSet<Sysno>, bool)>) -> Self {
         // How many runs made it.
         let mut made: BTreeMap<Sysno, u32> = BTreeMap::new();
         let mut new = Vec::new();
-        for run in runs {
+        let mut all_seen = true;
+        for (run, ran_free) in runs {
+            all_seen &= new.is_empty() || !ran_free;
             let before = made.len();
             for sysno in run {
                 *made.entry(sysno).or_default() += 1;
@@ -145,6 +152,11 @@ pub fn discovery(run: &Run) -> Vec<Point> {
     curve
 }
 
+fn runs(evidence: &Evidence) -> impl Iterator<Item = (BTreeSet<Sysno>, bool)> {
+    let runs = evidence.runs.iter();
+    runs.map(|run| (run.syscalls(), run.ran_free))
+}
+
 /// A count, of which there are never so many.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -169,10 +181,7 @@ mod tests {
 
     fn estimate<'r>(runs: impl IntoIterator<Item = &'r Vec<u32>>) -> Estimate {
         let sets = runs.into_iter();
-        Estimate::of_sets(
-            sets.map(|run| run.iter().copied().map(sysno).collect()),
-            true,
-        )
+        Estimate::of_runs(sets.map(|run| (run.iter().copied().map(sysno).collect(), false)))
     }
 
     fn is(got: Option<f64>, want: Option<f64>) -> bool {
@@ -297,6 +306,9 @@ mod tests {
                 evidence.runs.push(Run::of(&recording));
             }
             let estimate = Estimate::of(&evidence);
+            let last = evidence.runs.pop().unwrap();
+            let with = Estimate::with(&evidence, last.syscalls(), last.ran_free);
+            assert_eq!(with, estimate, "{runs:?}");
             assert!(is(estimate.expected(), expected), "{runs:?} {estimate:?}");
             assert_eq!(estimate.shared.is_some(), shared, "{runs:?}");
             assert_eq!(

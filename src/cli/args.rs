@@ -213,6 +213,15 @@ pub(crate) struct Learning {
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) portable: bool,
 
+    /// Show on the terminal how far learning has come
+    ///
+    /// One line, rewritten about once a second: how many syscalls were made, how long ago the last new one came,
+    /// the chance that another run needs more. It goes to the terminal itself, never into COMMAND's output; where that goes to
+    /// files or to /dev/null, the line is shown without being asked for. SIGUSR1 to seccomp-run prints it once
+    /// on standard error (and is passed on to COMMAND, as every signal is).
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) progress: bool,
+
     /// Do not write the evidence beside the profile
     ///
     /// The evidence of FILE.json is FILE.evidence.json: what each run saw, and how often. It is not needed

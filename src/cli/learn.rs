@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::args::Args;
 use super::error::Error;
-use super::{input, ui};
+use super::ui::count;
+use super::{input, progress, ui};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
@@ -67,6 +68,8 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
         allow_new_privs: args.allow_new_privs,
         evidence,
         setting,
+        ticks: progress::ticks(args.learning.progress),
+        asked: progress::asked,
     };
     let shown = path.display().to_string();
     let learned = learn::run(request)?;
@@ -207,12 +210,6 @@ fn tell_sureness(evidence: Option<&Evidence>) {
     } else {
         format!("{estimate}: learn again with --update")
     });
-}
-
-/// A number and its noun.
-fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
-    let number = number.try_into().unwrap_or(u64::MAX);
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn tell_architectures(recording: &Recording) {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use self::closure::Siblings;
 use crate::command::Command;
+use crate::estimate::Estimate;
 use crate::evidence::{Added, Evidence, Run};
 use crate::launch::{self, LaunchError, setup};
 use crate::output::{Output, OutputError};
@@ -49,6 +50,25 @@ pub(crate) struct Request {
     pub(crate) evidence: Option<(Output, Evidence)>,
     /// Where the run takes place.
     pub(crate) setting: Setting,
+    /// Is told about once a second how far learning has come.
+    pub(crate) ticks: Option<Tick>,
+    /// Is told when `SIGUSR1` asks.
+    pub(crate) asked: fn(&SoFar),
+}
+
+/// Is called now and then.
+pub(crate) type Tick = Box<dyn FnMut(&SoFar)>;
+
+/// How far learning has come.
+pub(crate) struct SoFar {
+    /// How many different syscalls were made.
+    pub(crate) syscalls: usize,
+    /// How long ago the last of them was new.
+    pub(crate) newest: Duration,
+    /// How many processes were traced.
+    pub(crate) processes: u64,
+    /// The chance that another run needs more, 0 to 1, where it can be told.
+    pub(crate) chance: Option<f64>,
 }
 
 /// What the evidence says about the place of a run.
@@ -249,6 +269,9 @@ impl Session {
             }
             let taken = signal::take_other_than_child(CHECKPOINT).map_err(setup("take signals"))?;
             if let Some(taken) = taken {
+                if taken.signal == Signal::USR1 {
+                    (self.request.asked)(&self.so_far());
+                }
                 if self.is_told_to_end(taken) {
                     // The tracees die with this process (PTRACE_O_EXITKILL).
                     return Ok(Watched::ToldToEnd);
@@ -260,8 +283,34 @@ impl Session {
             }
             if last.elapsed() >= CHECKPOINT {
                 self.checkpoint();
+                self.tick();
                 last = Instant::now();
             }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.live.executed() && self.request.ticks.is_some() {
+            let so_far = self.so_far();
+            self.request.ticks.iter_mut().for_each(|tick| tick(&so_far));
+        }
+    }
+
+    fn so_far(&self) -> SoFar {
+        let recording = self.live.recording();
+        let calls = recording.calls();
+        let chance = self.request.evidence.as_ref().and_then(|(_, earlier)| {
+            let syscalls = calls.iter().map(|&(sysno, _)| sysno).collect();
+            Estimate::with(earlier, syscalls, recording.ran_free).chance()
+        });
+        SoFar {
+            syscalls: recording.distinct(),
+            newest: self
+                .begun
+                .elapsed()
+                .saturating_sub(recording.newest().unwrap_or_default()),
+            processes: recording.processes,
+            chance,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Build, Env, Output, fixture};
+use crate::harness::{Build, Env, Output, SECCOMP_RUN, fixture, needs};
 use crate::profile::{Names, Profile};
 
 /// The evidence beside the profile `p.json`.
@@ -227,4 +227,110 @@ fn portable_profiles_hold_siblings_that_say_so() {
     .succeeds();
     let names = inferred(&Profile::read(&env.path("p.json")));
     assert!(names.contains("faccessat2"), "{names:?}");
+}
+
+/// The line that tells how far learning has come begins so, after its number.
+const PROGRESS: &str = " syscalls, newest ";
+
+#[test]
+fn progress_is_shown_on_the_terminal_and_nowhere_else() {
+    needs!("python3");
+    let env = Env::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/progress.py");
+    // Where we run, where standard output and error go, the flag; whether the line is shown.
+    let cases = [
+        ("fore", "out", "err", "", true),
+        ("fore", "/dev/null", "err", "", true),
+        ("back", "out", "err", "", false),
+        ("fore", "out", "-", "", false),
+        ("fore", "-", "err", "", false),
+        ("fore", "out", "|", "", false),
+        ("fore", "-", "-", "--progress", true),
+        ("back", "-", "-", "--progress", false),
+    ];
+    let command = "echo mine; sleep 3.2; echo mine; echo err >&2";
+    let started = cases.into_iter().enumerate().map(|(at, case)| {
+        let (place, out, err, flag, _) = case;
+        let dir = env.mkdir(&format!("{at}"));
+        let profile = format!("{dir}/p.json");
+        let mut argv = vec!["python3", script, place, out, err];
+        argv.extend([SECCOMP_RUN, "--learn", "-o", &profile]);
+        argv.extend(Some(flag).filter(|flag| !flag.is_empty()));
+        argv.extend(["--", "sh", "-c", command]);
+        (at, case, env.run(&argv).cwd(&dir).start())
+    });
+    for (at, case, run) in started.collect::<Vec<_>>() {
+        let (_, out, err, _, shown) = case;
+        let run = run.wait();
+        run.succeeds();
+        let terminal = run.stdout.replace("\\n", "\n").replace("\\r", "\r");
+        let terminal = terminal.trim_matches(['\'', '\n']);
+        let lines = terminal.matches(PROGRESS).count();
+        assert!(
+            if shown { lines >= 2 } else { lines == 0 },
+            "{case:?}\n{run}"
+        );
+        if out == "out" {
+            assert_eq!(env.read(&format!("{at}/out")), "mine\nmine\n", "{case:?}");
+        }
+        if err == "err" {
+            let told = env.read(&format!("{at}/err"));
+            assert!(!told.contains(PROGRESS), "{case:?}\n{told}");
+            let whole = |line: &str| line == "err" || line.starts_with("seccomp-run: ");
+            assert!(told.lines().all(whole), "{case:?}\n{told}");
+        }
+        if err == "err" && shown {
+            assert!(
+                terminal.ends_with(" \r"),
+                "{case:?}: erased in the end\n{run}"
+            );
+            let parts = terminal.split('\r').map(str::trim);
+            for part in parts.filter(|part| !part.is_empty()) {
+                assert!(part.starts_with("seccomp-run: "), "{case:?}: {part}");
+                assert!(part.ends_with("chance of more: ?"), "{case:?}: {part}");
+            }
+        }
+    }
+}
+
+#[test]
+fn progress_without_a_terminal_is_told_and_learning_goes_on() {
+    let env = Env::new();
+    let profile = env.text("p.json");
+    let out = env
+        .ours(&["--learn", "--progress", "-o", &profile, "echo", "mine"])
+        .output();
+    out.succeeds()
+        .complains("warning: --progress: there is no terminal; send SIGUSR1");
+    assert_eq!(out.stdout, "mine\n");
+}
+
+#[test]
+fn sigusr1_asks_how_far_learning_has_come() {
+    let env = Env::new();
+    let signals = fixture("signals", Build::Static);
+    let profile = env.text("p.json");
+    let mut run = env
+        .ours(&["--learn", "-o", &profile, "--", &signals])
+        .limit(30)
+        .start();
+    run.until("the fixture", |r| r.stdout().contains("ready\n"));
+    run.signal(10);
+    run.until("the signal is passed on", |r| {
+        r.stdout().contains("got 10\n")
+    });
+    run.until("an answer", |r| r.stderr().contains(PROGRESS));
+    let told = run.stderr();
+    run.signal(64);
+    let out = run.wait();
+    out.ends_with(7);
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!(out.stderr.matches(PROGRESS).count(), 1, "once\n{out}");
+    assert!(
+        told.starts_with("seccomp-run: ")
+            && told.ends_with(" s ago, 1 process, chance of more: ?\n"),
+        "{told}"
+    );
+    let number = told.split(' ').nth(1).unwrap().parse::<u32>();
+    assert!(number.is_ok_and(|number| number > 3), "{told}");
 }
