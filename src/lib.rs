@@ -29,6 +29,7 @@
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 3 | `profile`, `evidence`, `filter`, `launch`, `supervise` | the parts |
 //! | 4 | `confine`, `trace` | the launcher's own sandbox; the tracer |
+//! | 4 | `estimate` | how sure a profile can be |
 //! | 5 | `learn`, `enforce` | the two modes |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
@@ -42,6 +43,7 @@ pub mod cli;
 mod command;
 mod confine;
 mod enforce;
+pub mod estimate;
 pub mod evidence;
 pub mod exit;
 pub mod filter;

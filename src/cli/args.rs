@@ -185,6 +185,7 @@ impl ReadingArgs {
 }
 
 /// Flags of `--learn`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Learning")]
 pub(crate) struct Learning {
@@ -217,6 +218,22 @@ pub(crate) struct Learning {
     #[arg(long, value_enum, hide = true, default_value_t, conflicts_with_all = ["enforce", "transparent"])]
     pub(crate) inject: Inject,
 
+    /// Allow also what another C library or kernel version would use instead
+    ///
+    /// openat for open, clone3 for clone, the 64-bit times of 32-bit machines ... Each rule that this adds says
+    /// in its comment that it is inferred.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) portable: bool,
+
+    /// Show on the terminal how far learning has come
+    ///
+    /// One line, rewritten about once a second: how many syscalls were made, how long ago the last new one came,
+    /// the chance that another run needs more. It goes to the terminal itself, never into COMMAND's output; where that goes to
+    /// files or to /dev/null, the line is shown without being asked for. SIGUSR1 to seccomp-run prints it once
+    /// on standard error (and is passed on to COMMAND, as every signal is).
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) progress: bool,
+
     /// Do not write the evidence beside the profile
     ///
     /// The evidence of FILE.json is FILE.evidence.json: what each run saw, and how often. It is not needed
@@ -241,7 +258,7 @@ pub(crate) enum Inject {
 
 impl Learning {
     /// How to trace.
-    pub(crate) const fn manner(&self) -> Manner {
+    pub(crate) const fn manner(&self, no_new_privs: bool) -> Manner {
         let pace = match self.inject {
             Inject::Auto => Pace::Auto,
             Inject::Early => Pace::Early,
@@ -251,6 +268,7 @@ impl Learning {
         Manner {
             pace,
             transparent: self.transparent,
+            no_new_privs,
         }
     }
 }

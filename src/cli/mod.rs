@@ -7,6 +7,7 @@ mod enforce;
 mod error;
 mod input;
 mod learn;
+mod progress;
 mod simulate;
 mod target;
 mod ui;

@@ -4,21 +4,25 @@
 //! signals, and writes the profile so far at most once a second, so that a learner that is killed loses no
 //! more than that.
 
+mod c_library;
 mod closure;
+mod siblings;
 mod start;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use self::closure::Siblings;
 pub(crate) use self::start::Start;
 use self::start::Traced;
 use crate::command::Command;
-use crate::evidence::{Evidence, Run, Seen};
+use crate::estimate::Estimate;
+use crate::evidence::{Added, Evidence, Run};
 use crate::launch::{LaunchError, setup};
 use crate::output::{Output, OutputError};
 use crate::profile::Profile;
-use crate::recording::{Note, Recording};
+use crate::recording::Recording;
 use crate::supervise::{self, JobControl};
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::wait::End;
@@ -30,18 +34,37 @@ const CHECKPOINT: Duration = Duration::from_secs(1);
 /// How long after the first `SIGTERM` another one means it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What to learn, and from where.
+/// What is to come of it.
 pub(crate) struct Request {
-    /// What to run, and how.
-    pub(crate) start: Start,
     /// Where the profile goes.
     pub(crate) output: Output,
     /// What is known already: the result allows it too.
     pub(crate) base: Option<Profile>,
+    /// Allow also what another C library or kernel would use instead.
+    pub(crate) portable: bool,
     /// Where the evidence goes, and what earlier runs saw; `None`: it is not wanted.
     pub(crate) evidence: Option<(Output, Evidence)>,
     /// Where the run takes place.
     pub(crate) setting: Setting,
+    /// Is told about once a second how far learning has come.
+    pub(crate) ticks: Option<Tick>,
+    /// Is told when `SIGUSR1` asks.
+    pub(crate) asked: fn(&SoFar),
+}
+
+/// Is called now and then.
+pub(crate) type Tick = Box<dyn FnMut(&SoFar)>;
+
+/// How far learning has come.
+pub(crate) struct SoFar {
+    /// How many different syscalls were made.
+    pub(crate) syscalls: usize,
+    /// How long ago the last of them was new.
+    pub(crate) newest: Duration,
+    /// How many processes were traced.
+    pub(crate) processes: u64,
+    /// The chance that another run needs more, 0 to 1, where it can be told.
+    pub(crate) chance: Option<f64>,
 }
 
 /// What the evidence says about the place of a run.
@@ -64,6 +87,8 @@ pub(crate) struct Learned {
     pub(crate) profile: Option<Profile>,
     /// The syscalls that the base denies by a rule and the command made: they are allowed now.
     pub(crate) overruled: BTreeSet<String>,
+    /// All runs so far, this one included; `None` when evidence is not wanted.
+    pub(crate) evidence: Option<Evidence>,
     /// From exec to the end of the last descendant.
     pub(crate) took: Duration,
 }
@@ -86,22 +111,20 @@ pub(crate) enum LearnError {
 }
 
 /// Runs the command to the end of its last descendant, recording, and writes the profile.
-pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
+pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError> {
     let live = Arc::new(Live::default());
-    let command = request.start.command.clone();
-    let traced = start::start(request.start, &live)?;
+    let command = start.command.clone();
+    let traced = start::start(start, &live)?;
     let mut session = Session {
         command,
-        output: request.output,
-        base: request.base,
-        evidence: request.evidence,
-        setting: request.setting,
+        request,
         live,
         traced,
         begun: Instant::now(),
         started: SystemTime::now(),
         written: 0,
         overruled: BTreeSet::new(),
+        libc: None,
         termed: None,
         jobs: JobControl::default(),
     };
@@ -117,12 +140,20 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         None
     };
     let cut_short = ended? == Watched::ToldToEnd;
-    let (profile, recording) = written.unzip();
+    let (profile, recording, evidence) = match written {
+        Some(Written {
+            profile,
+            recording,
+            evidence,
+        }) => (Some(profile), recording, evidence),
+        None => (None, Recording::default(), None),
+    };
     Ok(Learned {
         end,
         cut_short,
-        recording: recording.unwrap_or_default(),
+        recording,
         profile,
+        evidence,
         overruled: session.overruled,
         took: session.begun.elapsed(),
     })
@@ -131,10 +162,7 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
 /// The caller's side of a run.
 struct Session {
     command: Command,
-    output: Output,
-    base: Option<Profile>,
-    evidence: Option<(Output, Evidence)>,
-    setting: Setting,
+    request: Request,
     live: Arc<Live>,
     traced: Traced,
     begun: Instant,
@@ -143,9 +171,18 @@ struct Session {
     written: usize,
     /// What the base denies and the command made.
     overruled: BTreeSet<String>,
+    /// The C library, once it is known.
+    libc: Option<String>,
     /// When the first `SIGTERM` came.
     termed: Option<Instant>,
     jobs: JobControl,
+}
+
+/// What was written, and the recording it came from.
+struct Written {
+    profile: Profile,
+    recording: Recording,
+    evidence: Option<Evidence>,
 }
 
 /// Why watching is over.
@@ -168,6 +205,9 @@ impl Session {
             }
             let taken = signal::take_other_than_child(CHECKPOINT).map_err(setup("take signals"))?;
             if let Some(taken) = taken {
+                if taken.signal == Signal::USR1 {
+                    (self.request.asked)(&self.so_far());
+                }
                 if self.is_told_to_end(taken) {
                     // The tracees die with this process (PTRACE_O_EXITKILL).
                     return Ok(Watched::ToldToEnd);
@@ -179,8 +219,34 @@ impl Session {
             }
             if last.elapsed() >= CHECKPOINT {
                 self.checkpoint();
+                self.tick();
                 last = Instant::now();
             }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.live.executed() && self.request.ticks.is_some() {
+            let so_far = self.so_far();
+            self.request.ticks.iter_mut().for_each(|tick| tick(&so_far));
+        }
+    }
+
+    fn so_far(&self) -> SoFar {
+        let recording = self.live.recording();
+        let calls = recording.calls();
+        let chance = self.request.evidence.as_ref().and_then(|(_, earlier)| {
+            let syscalls = calls.iter().map(|&(sysno, _)| sysno).collect();
+            Estimate::with(earlier, syscalls, recording.ran_free).chance()
+        });
+        SoFar {
+            syscalls: recording.distinct(),
+            newest: self
+                .begun
+                .elapsed()
+                .saturating_sub(recording.newest().unwrap_or_default()),
+            processes: recording.processes,
+            chance,
         }
     }
 
@@ -215,29 +281,43 @@ impl Session {
     }
 
     /// Writes what is known by now: the profile, then its evidence.
-    fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
-        let recording = self.live.recording().clone();
-        let learned = closure::profile_of(&recording);
-        let profile = match self.base.clone() {
+    fn write(&mut self, end: Option<End>) -> Result<Written, LearnError> {
+        let recording = self.live.snapshot();
+        let siblings = if self.request.portable {
+            Siblings::Added(self.request.base.as_ref())
+        } else {
+            Siblings::Left
+        };
+        let learned = closure::profile_of(&recording, siblings);
+        let added = closure::added(&learned);
+        let profile = match self.request.base.clone() {
             Some(mut base) => {
                 self.overruled = closure::overrule(&mut base, &learned);
                 Profile::union(&[base, learned])?
             }
             None => learned,
         };
-        self.output.write(profile.to_json())?;
-        let run = self.run(&recording, end);
-        if let Some((output, earlier)) = &mut self.evidence {
-            let mut evidence = earlier.clone();
-            evidence.runs.push(run);
-            output.write(evidence.to_json())?;
+        self.request.output.write(profile.to_json())?;
+        if self.libc.is_none() {
+            self.libc = c_library::of(&recording);
         }
-        Ok((profile, recording))
+        let run = self.run(&recording, end, added);
+        let mut evidence = None;
+        if let Some((output, earlier)) = &mut self.request.evidence {
+            let all = evidence.insert(earlier.clone());
+            all.runs.push(run);
+            output.write(all.to_json())?;
+        }
+        Ok(Written {
+            profile,
+            recording,
+            evidence,
+        })
     }
 
     /// This run, as the evidence tells it.
-    fn run(&self, recording: &Recording, end: Option<End>) -> Run {
-        let setting = &self.setting;
+    fn run(&self, recording: &Recording, end: Option<End>, added: Vec<Added>) -> Run {
+        let setting = &self.request.setting;
         let words = self
             .command
             .words
@@ -250,11 +330,10 @@ impl Session {
             seconds: self.begun.elapsed().as_secs_f64(),
             kernel: setting.kernel.clone(),
             end: end.map_or_else(|| "running".to_owned(), |end| end.to_string()),
-            tasks: recording.tasks,
             filtered: setting.filtered,
-            complete: !recording.notes.iter().any(Note::is_loss),
-            notes: recording.notes.iter().map(ToString::to_string).collect(),
-            calls: Seen::of(recording),
+            libc: self.libc.clone(),
+            added,
+            ..Run::of(recording)
         }
     }
 }

@@ -145,6 +145,12 @@ pub(crate) fn has_traced_children() -> bool {
         })
 }
 
+/// What a task executes, as text; empty where `/proc` does not tell.
+pub(crate) fn executable(tid: Tid) -> String {
+    let file = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+    file.to_string_lossy().into_owned()
+}
+
 /// Lets others run for a moment.
 pub(crate) fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(1));

@@ -23,6 +23,7 @@ impl Signal {
     pub(crate) const INT: Self = Self(libc::SIGINT);
     pub(crate) const QUIT: Self = Self(libc::SIGQUIT);
     pub(crate) const WINCH: Self = Self(libc::SIGWINCH);
+    pub(crate) const USR1: Self = Self(libc::SIGUSR1);
     pub(crate) const KILL: Self = Self(libc::SIGKILL);
     pub(crate) const TERM: Self = Self(libc::SIGTERM);
     pub(crate) const CHLD: Self = Self(libc::SIGCHLD);

@@ -4,6 +4,7 @@
 //! A listener hangs up when the last process under its filter has ended. That is how the end of processes is
 //! known that are not traced any more.
 
+use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +13,10 @@ use std::thread;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::Live;
-use crate::sys::Errno;
+use super::live::{Live, Made};
+use crate::recording::ExeId;
 use crate::sys::listener::{Buffer, Listener};
+use crate::sys::{Errno, Tid};
 
 /// Shared by the tracer, which brings listeners, and the thread that hears them.
 #[derive(Debug)]
@@ -74,9 +76,10 @@ impl Desk {
     }
 
     fn serve(&self, live: &Live, mut buffer: Buffer) {
+        let mut callers = Callers::default();
         let mut listeners: Vec<Listener> = Vec::new();
         loop {
-            let gone = self.hear(&listeners, live, &mut buffer);
+            let gone = self.hear(&listeners, live, (&mut buffer, &mut callers));
             for at in gone.into_iter().rev() {
                 listeners.swap_remove(at);
                 if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -88,7 +91,12 @@ impl Desk {
     }
 
     /// Lets calls go on until somebody arrives or hangs up. Returns who did, in ascending order.
-    fn hear(&self, listeners: &[Listener], live: &Live, buffer: &mut Buffer) -> Vec<usize> {
+    fn hear(
+        &self,
+        listeners: &[Listener],
+        live: &Live,
+        (buffer, callers): (&mut Buffer, &mut Callers),
+    ) -> Vec<usize> {
         let fds = listeners.iter().map(|listener| listener.as_fd());
         let fds = [self.bell.as_fd()].into_iter().chain(fds);
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -100,7 +108,7 @@ impl Desk {
             for (at, (state, listener)) in states.zip(listeners).enumerate() {
                 let state = state.unwrap_or(PollFlags::empty());
                 if state.contains(PollFlags::POLLIN) {
-                    answer(listener, live, buffer);
+                    answer(listener, live, (buffer, callers));
                 } else if !state.is_empty() {
                     gone.push(at);
                 }
@@ -113,10 +121,46 @@ impl Desk {
     }
 }
 
+/// Who makes calls, as far as it need not be asked each time.
+#[derive(Debug, Default)]
+struct Callers {
+    known: HashMap<Tid, (ExeId, u32)>,
+}
+
+impl Callers {
+    /// After so many calls a task is asked again what it executes: an exec that is known goes unseen.
+    const ASK_AFTER: u32 = 32;
+    /// So many tasks are remembered.
+    const MOST: usize = 1024;
+
+    fn executable(&mut self, tid: Tid, live: &Live) -> ExeId {
+        if let Some((exe, uses)) = self.known.get_mut(&tid)
+            && *uses < Self::ASK_AFTER
+        {
+            *uses += 1;
+            return *exe;
+        }
+        if self.known.len() >= Self::MOST {
+            self.known.clear();
+        }
+        let exe = live.executable(tid);
+        self.known.insert(tid, (exe, 0));
+        exe
+    }
+}
+
 /// Takes down one call and lets it go on. Whoever was killed, or called away by a signal, meanwhile needs no answer.
-fn answer(listener: &Listener, live: &Live, buffer: &mut Buffer) {
-    if let Ok(notification) = listener.receive(buffer) {
-        live.notified(&notification);
-        let _ = listener.go_on(&notification, buffer);
+fn answer(listener: &Listener, live: &Live, (buffer, callers): (&mut Buffer, &mut Callers)) {
+    if let Ok(call) = listener.receive(buffer) {
+        let made = Made {
+            audit: call.audit,
+            nr: call.nr,
+            args: call.args,
+            ip: call.ip,
+            tid: call.tid,
+        };
+        let exe = callers.executable(call.tid, live);
+        live.saw(&made, exe, true);
+        let _ = listener.go_on(&call, buffer);
     }
 }

@@ -40,7 +40,7 @@ const STARTS: u64 = 16;
 /// So many programs in a row that have shown nothing new make it ready.
 const QUIET_STARTS: u64 = 8;
 /// So many calls of earlier runs mean that a program is known.
-pub(crate) const COVERED: u64 = 100;
+pub(crate) const COVERED: u64 = 30;
 /// The number of calls for [`Pace::Late`].
 const LATE: u64 = 1000;
 

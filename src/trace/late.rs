@@ -12,13 +12,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Live;
 use super::desk::Desk;
 use super::image::{File, Images, Pace};
 use super::inject::{Injection, Outcome, Progress};
 use super::known::{self, Known, Unknown};
+use super::live::{Live, Seen, restricts};
 use super::near::{Near, Telling, telling};
-use super::record::Seen;
 use super::stop::Stop;
 use super::tree::{Process, Tree, Watch};
 use crate::filter::{Filter, Launch, Options};
@@ -48,6 +47,8 @@ pub(crate) struct Manner {
     pub(crate) pace: Pace,
     /// Change nothing about the program, not even where it runs.
     pub(crate) transparent: bool,
+    /// No exec gives privileges.
+    pub(crate) no_new_privs: bool,
 }
 
 impl Manner {
@@ -61,6 +62,7 @@ impl Manner {
 #[derive(Debug)]
 pub(super) struct Late {
     knowledge: Knowledge,
+    no_new_privs: bool,
     images: Images,
     /// `None`: nothing is injected.
     means: Option<Means>,
@@ -148,6 +150,7 @@ impl Late {
         };
         Self {
             knowledge,
+            no_new_privs: manner.no_new_privs,
             images: Images::new(manner.pace),
             means,
             near,
@@ -159,6 +162,7 @@ impl Late {
     pub(super) fn idle() -> Self {
         Self {
             knowledge: Knowledge::default(),
+            no_new_privs: false,
             images: Images::new(Pace::Never),
             means: None,
             near: None,
@@ -198,6 +202,10 @@ impl Late {
             return;
         };
         log::debug!("task {tid}: {outcome:?}");
+        if !matches!(outcome, Outcome::Refused(_)) {
+            live.runs_free();
+            live.recording().injections += 1;
+        }
         process.watch = match outcome {
             Outcome::Listening(listener) => {
                 if let Some(desk) = self.means.as_ref().and_then(|means| means.desk.as_ref()) {
@@ -261,16 +269,21 @@ impl Late {
     }
 
     /// A task has executed a file. Returns the number of its image.
-    pub(super) fn executed(&mut self, tid: Tid, before: u64) -> u64 {
+    pub(super) fn executed(&mut self, tid: Tid, before: u64, live: &Live) -> u64 {
         if let Some(near) = &mut self.near {
             near.forget(tid);
         }
         let link = format!("/proc/{tid}/exe");
-        let file: Option<File> = fs::metadata(&link)
-            .ok()
-            .map(|meta| (meta.dev(), meta.ino()));
-        let covered = !self.knowledge.covered.is_empty()
-            && fs::read_link(link).is_ok_and(|path| self.knowledge.covered.contains(&path));
+        let meta = fs::metadata(&link).ok();
+        let path = fs::read_link(link).unwrap_or_default();
+        if let Some(meta) = &meta
+            && self.no_new_privs
+            && would_gain(tid, meta)
+        {
+            live.recording().privilege_lost(&path.to_string_lossy());
+        }
+        let file: Option<File> = meta.map(|meta| (meta.dev(), meta.ino()));
+        let covered = self.knowledge.covered.contains(&path);
         self.images.executed(before, file, covered)
     }
 
@@ -347,7 +360,7 @@ impl Late {
             return false;
         };
         process.calls += 1;
-        process.has_filters |= installs_filter(name, args);
+        process.has_filters |= restricts(name, args).is_some();
         let image = process.image;
         let process = *process;
         self.images.calls(image, name, args[0], seen.new);
@@ -446,14 +459,13 @@ impl Means {
     }
 }
 
-/// Does the program restrict itself?
-fn installs_filter(name: Option<&str>, args: &[u64; 6]) -> bool {
-    let [first, ..] = *args;
-    let first = first & 0xffff_ffff;
-    match name {
-        // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER.
-        Some("seccomp") => first <= 1,
-        Some("prctl") => first == u64::from(libc::PR_SET_SECCOMP.cast_unsigned()),
-        _ => false,
-    }
+/// Would a task that executes this file be another user or group, but for `no_new_privs`?
+fn would_gain(tid: Tid, file: &fs::Metadata) -> bool {
+    // A process's directory belongs to its effective user and group.
+    let task = fs::metadata(format!("/proc/{tid}"));
+    task.is_ok_and(|task| {
+        let (user, group) = (libc::S_ISUID, libc::S_ISGID | libc::S_IXGRP);
+        file.mode() & user == user && file.uid() != task.uid()
+            || file.mode() & group == group && file.gid() != task.gid()
+    })
 }

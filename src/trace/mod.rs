@@ -7,6 +7,7 @@
 //! late      from two stops a call to none: when, how                 image   when a process is ready
 //! inject    a filter's way into a process                            known   what is in it
 //! desk      unknown calls of processes that are not traced any more  near    cheap stops
+//! live      what other threads see of it
 //! ```
 //!
 //! ptrace requests belong to the thread that seized, and `PTRACE_O_EXITKILL` fires when that thread ends:
@@ -21,6 +22,7 @@ mod image;
 mod inject;
 mod known;
 mod late;
+mod live;
 mod memory;
 mod near;
 mod record;
@@ -29,90 +31,26 @@ mod tree;
 mod unhide;
 
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::late::{Late, Step};
-use self::record::{Recorder, Seen};
+use self::live::Made;
+use self::record::Recorder;
 use self::stop::Stop;
-use self::tree::{Kin, Reaction, Tree, Watch};
-use crate::recording::{Note, Recording};
-use crate::sys::listener::Notification;
+use self::tree::{Kin, Process, Reaction, Tree, Watch};
+use crate::recording::{Fate, Note};
 use crate::sys::ptrace::{self, Resume, Stopped};
-use crate::sys::signal::{self, Signal};
-use crate::sys::wait::{self, Block, Change, End, RawStop};
+use crate::sys::signal;
+use crate::sys::wait::{self, Block, Change, RawStop};
 use crate::sys::{Errno, Tid, process};
-use crate::syscall::Sysno;
 
 pub(crate) use self::desk::Desk;
 pub(crate) use self::image::{COVERED, Pace};
 pub(crate) use self::known::{Known, Unknown};
 pub(crate) use self::late::{Knowledge, Manner, compile, listening_flags};
-
-/// What a running tracer shows to other threads.
-#[derive(Debug, Default)]
-pub(crate) struct Live {
-    recording: Mutex<Recording>,
-    executed: AtomicBool,
-    main_end: Mutex<Option<End>>,
-    /// The signal of the main process's last group-stop, until it is asked for.
-    stopped: AtomicI32,
-}
-
-impl Live {
-    /// Takes a call down. A call that no profile can hold is noted, and is `None`.
-    fn saw(&self, audit: u32, nr: u32, _args: &[u64; 6]) -> Seen {
-        let sysno = Sysno::of_call(audit, nr).filter(|sysno| sysno.is_expressible());
-        let mut recording = self.recording();
-        let before = recording.distinct();
-        match sysno {
-            Some(sysno) => recording.count(sysno),
-            None => recording.inexpressible(audit, nr),
-        }
-        Seen {
-            sysno,
-            new: recording.distinct() > before,
-        }
-    }
-
-    /// Takes down a call that came to a listener.
-    fn notified(&self, call: &Notification) {
-        self.saw(call.audit, call.nr, &call.args);
-    }
-
-    /// The command was executed, without being traced.
-    pub(crate) fn set_executed(&self) {
-        self.executed.store(true, Ordering::Release);
-    }
-
-    /// The recording so far.
-    pub(crate) fn recording(&self) -> MutexGuard<'_, Recording> {
-        // A recording is whole between any two statements, so a panicked writer leaves it usable.
-        self.recording
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the command been executed? Before that there is nothing to write.
-    pub(crate) fn executed(&self) -> bool {
-        self.executed.load(Ordering::Acquire)
-    }
-
-    /// How the command itself ended, when only descendants are left.
-    pub(crate) fn main_end(&self) -> Option<End> {
-        *self.main_end.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The signal by which job control has stopped the command since the last call.
-    pub(crate) fn take_stop(&self) -> Option<Signal> {
-        match self.stopped.swap(0, Ordering::AcqRel) {
-            0 => None,
-            number => Some(Signal::from_raw(number)),
-        }
-    }
-}
+pub(crate) use self::live::Live;
 
 /// Why tracing is not possible here.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +90,7 @@ impl<'a> Tracer<'a> {
     ) -> Result<Self, TraceError> {
         ptrace::seize(main).map_err(TraceError::Seize)?;
         signal::set_child_stops(false).map_err(TraceError::Signals)?;
-        live.recording().tasks = 1;
+        begin(live);
         Ok(Self {
             tree: Tree::new(main),
             live,
@@ -165,7 +103,10 @@ impl<'a> Tracer<'a> {
 
     /// Looks after a child that got its filter, and its listener at this desk, before its exec.
     pub(crate) fn beside(main: Tid, live: &'a Live, desk: Arc<Desk>) -> Self {
-        live.recording().tasks = 1;
+        begin(live);
+        live.runs_free();
+        let exe = live.executable(main);
+        live.recording().fate(exe, Fate::FilterBeforeExec, 0);
         Self {
             tree: Tree::untraced(main),
             live,
@@ -265,7 +206,20 @@ impl<'a> Tracer<'a> {
         self.recorder.ended(tid);
         self.late.ended(tid);
         if let Some(process) = self.tree.let_go(tid) {
-            self.late.left(&process);
+            self.is_over(&process);
+        }
+    }
+
+    /// A process has ended, or has nothing more to be seen at stops.
+    fn is_over(&mut self, process: &Process) {
+        self.late.left(process);
+        let fate = match process.watch {
+            Watch::Listener => Fate::LateFilter,
+            Watch::Filter => Fate::TracedFilter,
+            _ => Fate::Stops,
+        };
+        if let Some(exe) = process.exe {
+            self.live.recording().fate(exe, fate, process.calls);
         }
     }
 
@@ -275,14 +229,10 @@ impl<'a> Tracer<'a> {
                 self.recorder.ended(tid);
                 self.late.ended(tid);
                 if let Some(process) = self.tree.ended(tid, end) {
-                    self.late.left(&process);
+                    self.is_over(&process);
                 }
                 self.unswept = true;
-                *self
-                    .live
-                    .main_end
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = self.tree.main_end();
+                self.live.set_main_end(self.tree.main_end());
                 self.unpark()
             }
             // A task of ours that is not traced: job control stops it, and nobody waits for us to do anything.
@@ -295,6 +245,7 @@ impl<'a> Tracer<'a> {
     }
 
     fn stopped(&mut self, tid: Tid, raw: RawStop) -> Result<(), TraceError> {
+        self.live.count_stop();
         let stop = match Stop::read(&raw) {
             Ok(stop) => stop,
             // SIGKILL ended the stop; its end will be reported.
@@ -353,7 +304,8 @@ impl<'a> Tracer<'a> {
         if let Stop::Exec { former } = *stop {
             self.recorder.executed(tid, former);
             if let Some(process) = self.tree.process_mut(tid) {
-                process.image = self.late.executed(tid, process.image);
+                process.image = self.late.executed(tid, process.image, self.live);
+                process.exe = Some(self.live.executable(tid));
             }
         }
         reaction
@@ -365,7 +317,9 @@ impl<'a> Tracer<'a> {
         {
             self.late.forked(process.image);
         }
-        self.live.recording().tasks = self.tree.tasks;
+        let mut recording = self.live.recording();
+        recording.tasks = self.tree.tasks;
+        recording.processes += u64::from(kin != Kin::Thread);
     }
 
     /// Takes down what a stop says about the command. True: the task has been made to call something else.
@@ -376,11 +330,22 @@ impl<'a> Tracer<'a> {
                 false
             }
             Stop::Entry {
-                audit, nr, args, ..
+                audit,
+                nr,
+                args,
+                ip,
             } if !self.late.is_replay(tid) => {
-                let seen = self
-                    .recorder
-                    .entry(tid, (audit, nr, &args), tracee, self.live);
+                let made = Made {
+                    audit,
+                    nr,
+                    args,
+                    ip,
+                    tid,
+                };
+                // One that was not announced yet is asked what it is.
+                let exe = self.tree.process(tid).and_then(|process| process.exe);
+                let exe = exe.unwrap_or_else(|| self.live.executable(tid));
+                let seen = self.recorder.entry(&made, exe, tracee, self.live);
                 let recorder = &self.recorder;
                 let executing = |tid| recorder.is_executing(tid);
                 let world = (
@@ -460,10 +425,16 @@ impl<'a> Tracer<'a> {
     /// Job control has stopped a task.
     fn tell_of_stop(&self, tid: Tid, signal: i32) {
         if self.tree.is_main(tid) {
-            self.live.stopped.store(signal, Ordering::Release);
-            signal::wake_taker();
+            self.live.set_stop(signal);
         }
     }
+}
+
+/// A recording with the main process in it.
+fn begin(live: &Live) {
+    let mut recording = live.recording();
+    recording.tasks = 1;
+    recording.processes = 1;
 }
 
 /// `ESRCH`: `SIGKILL` came between, and the end will be reported. Anything else would leave a tracee stopped for ever.

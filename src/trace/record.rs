@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::Live;
+use super::live::{Live, Made, Seen};
 use super::stop::{Birth, Stop};
 use super::tree::Kin;
 use super::unhide::Unhider;
-use crate::recording::Note;
+use crate::recording::{ExeId, Note};
 use crate::sys::Tid;
 use crate::sys::ptrace::Stopped;
 use crate::syscall::Sysno;
@@ -16,6 +16,8 @@ use crate::syscall::Sysno;
 pub(super) struct Recorder {
     /// The calls whose return matters, while they are under way.
     entered: HashMap<Tid, Entered>,
+    /// The last call of each task.
+    last: HashMap<Tid, Sysno>,
     unhider: Unhider,
 }
 
@@ -30,28 +32,15 @@ enum Entered {
     Exec,
 }
 
-/// A call that was taken down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// Which; `None` for what no profile can hold.
-    pub(super) sysno: Option<Sysno>,
-    /// Nobody has made it before.
-    pub(super) new: bool,
-}
-
 impl Recorder {
     /// A call is entered.
-    pub(super) fn entry(
-        &mut self,
-        tid: Tid,
-        (audit, nr, args): (u32, u32, &[u64; 6]),
-        tracee: &Stopped,
-        live: &Live,
-    ) -> Seen {
-        let seen = live.saw(audit, nr, args);
+    pub(super) fn entry(&mut self, made: &Made, exe: ExeId, tracee: &Stopped, live: &Live) -> Seen {
+        let seen = live.saw(made, exe, false);
         let Some(sysno) = seen.sysno else {
             return seen;
         };
+        let (tid, args) = (made.tid, &made.args);
+        self.last.insert(tid, sysno);
         match sysno.name() {
             Some("clone" | "clone3" | "fork" | "vfork") => {
                 // Where the flags cannot be read or changed, the return will show whether a child escaped.
@@ -72,6 +61,11 @@ impl Recorder {
 
     /// A call has returned.
     pub(super) fn exit(&mut self, tid: Tid, result: i64, tracee: &Stopped, live: &Live) {
+        if result < 0
+            && let Some(&sysno) = self.last.get(&tid)
+        {
+            live.recording().returned(sysno, result);
+        }
         self.unhider.returned(tid, tracee);
         let note = match self.entered.remove(&tid) {
             Some(Entered::Ptrace) if result == -i64::from(libc::EPERM) => Note::PtraceRefused,
@@ -103,6 +97,7 @@ impl Recorder {
     pub(super) fn ended(&mut self, tid: Tid) {
         self.unhider.ended(tid);
         self.entered.remove(&tid);
+        self.last.remove(&tid);
     }
 
     /// Must this task stop when its call returns?

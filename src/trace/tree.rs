@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::stop::Stop;
+use crate::recording::ExeId;
 use crate::sys::Tid;
 use crate::sys::ptrace::Resume;
 use crate::sys::signal::Signal;
@@ -48,6 +49,8 @@ struct Task {
 pub(crate) struct Process {
     /// Which program it runs: a number of the tracer's, common to those that forked without exec.
     pub(crate) image: u64,
+    /// The same for the recording, once it is known.
+    pub(crate) exe: Option<ExeId>,
     /// How it is watched.
     pub(crate) watch: Watch,
     /// Its memory is another process's, too.
@@ -243,9 +246,15 @@ impl Tree {
             inherited => inherited,
         };
         parent.shares_memory |= kin == Kin::Sharer;
-        let (image, has_filters) = (parent.image, parent.has_filters);
+        let Process {
+            image,
+            exe,
+            has_filters,
+            ..
+        } = *parent;
         let child = self.new_process(image, watch, has_filters);
         if let Some(process) = self.processes.get_mut(&child) {
+            process.exe = exe;
             process.shares_memory = matches!(kin, Kin::Sharer | Kin::Guest);
         }
         Some(child)
@@ -255,6 +264,7 @@ impl Tree {
         self.last.0 += 1;
         let process = Process {
             image,
+            exe: None,
             watch,
             shares_memory: false,
             has_filters,

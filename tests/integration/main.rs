@@ -19,6 +19,7 @@
 mod bad_input;
 mod cli;
 mod enforce;
+mod evidence;
 mod exactness;
 mod exit_status;
 mod fails_closed;
