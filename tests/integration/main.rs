@@ -19,11 +19,14 @@
 mod bad_input;
 mod cli;
 mod enforce;
+mod engines;
 mod exactness;
 mod exit_status;
 mod fails_closed;
 mod harness;
 mod hostile;
+mod killed_learner;
+mod late;
 mod layers;
 mod learn;
 #[expect(dead_code, reason = "the bench uses it too")]
@@ -31,10 +34,13 @@ mod libseccomp;
 mod oracle_evaluate;
 mod oracle_kernel;
 mod oracle_libseccomp;
+mod oracle_strace;
 mod pid1;
 mod profile;
 mod roundtrip;
 mod signals;
+mod storms;
 mod tools;
 mod transparency;
+mod unchanged;
 mod widths;
