@@ -35,6 +35,7 @@ mod oracle_evaluate;
 mod oracle_kernel;
 mod oracle_libseccomp;
 mod oracle_strace;
+mod oracle_tracepoint;
 mod pid1;
 mod profile;
 mod roundtrip;
