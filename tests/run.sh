@@ -10,6 +10,7 @@ trap 'rm -f "${cleanup[@]}"' EXIT
 needed=(
 	gcc:gcc gcc:libc6-dev strace:strace nginx:nginx-light redis-server:redis-server redis-benchmark:redis-tools wrk:wrk
 	curl:curl git:git python3:python3 busybox:busybox-static bwrap:bubblewrap setpriv:util-linux ps:procps
+	bpftrace:bpftrace gdb:gdb node:nodejs perl:perl make:make sqlite3:sqlite3 jq:jq bc:bc zip:zip
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
