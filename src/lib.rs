@@ -28,7 +28,7 @@
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
-//! | 4 | `confine` | the launcher's own sandbox |
+//! | 4 | `confine`, `closure` | the launcher's own sandbox; from a recording to a profile |
 //! | 5 | `learn`, `enforce` | the two modes |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
@@ -39,6 +39,7 @@ pub mod action;
 pub mod arch;
 pub mod bpf;
 pub mod cli;
+mod closure;
 mod command;
 mod confine;
 mod enforce;

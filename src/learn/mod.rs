@@ -4,14 +4,14 @@
 //! signals, and writes the profile so far at most once a second, so that a learner that is killed loses no
 //! more than that.
 
-mod closure;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::arch::Arch;
+use crate::closure;
 use crate::command::Command;
 use crate::evidence::{Evidence, Run, Seen};
 use crate::launch::{self, LaunchError, setup};
@@ -273,7 +273,7 @@ impl Session {
     /// Writes what is known by now: the profile, then its evidence.
     fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
         let recording = self.live.recording().clone();
-        let learned = closure::profile_of(&recording);
+        let learned = closure::profile_of(&recording, Arch::NATIVE);
         let profile = match self.request.base.clone() {
             Some(mut base) => {
                 self.overruled = closure::overrule(&mut base, &learned);

@@ -1,7 +1,8 @@
 //! From a recording to a profile: what was seen, and what must be added to it.
 //!
 //! Observed rules stand without a comment; each added group says in its comment why it is there. Nothing
-//! else is ever added.
+//! else is ever added. Whoever has a recording makes its profile here: the learner, and the readers of other
+//! programs' logs.
 
 use std::collections::BTreeSet;
 
@@ -54,13 +55,13 @@ const THREADS: Addition = Addition {
     reason: "added: threads wait for each other with it",
 };
 
-/// The profile that allows what was recorded.
-pub(super) fn profile_of(recording: &Recording) -> Profile {
+/// The profile that allows what was recorded on a machine of this architecture.
+pub(crate) fn profile_of(recording: &Recording, native: Arch) -> Profile {
     let calls = recording.calls();
     let archs: BTreeSet<Arch> = calls
         .iter()
         .map(|(sysno, _)| sysno.arch)
-        .chain([Arch::NATIVE])
+        .chain([native])
         .collect();
     let observed: BTreeSet<String> = calls.iter().map(|(sysno, _)| sysno.to_string()).collect();
 
@@ -91,7 +92,7 @@ pub(super) fn profile_of(recording: &Recording) -> Profile {
 
 /// Takes out of a base what denies calls that were learned, so that both have a union: what the command
 /// needs is allowed. Returns the names.
-pub(super) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String> {
+pub(crate) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String> {
     let needed: BTreeSet<&String> = learned.rules.iter().flat_map(|rule| &rule.names).collect();
     let mut overruled = BTreeSet::new();
     for rule in base
@@ -145,7 +146,7 @@ mod tests {
             (Arch::X86_64, "exit_group"),
             (Arch::X86_64, "time"),
         ];
-        let profile = profile_of(&recording(&calls));
+        let profile = profile_of(&recording(&calls), Arch::NATIVE);
         assert_eq!(
             names(&profile, false),
             ["exit_group", "read", "time"].into()
@@ -171,7 +172,7 @@ mod tests {
     fn threads_and_32_bit_calls_need_more() {
         let mut recording = recording(&[(Arch::X86_64, "read"), (Arch::X86, "read")]);
         recording.threads = true;
-        let profile = profile_of(&recording);
+        let profile = profile_of(&recording, Arch::NATIVE);
         let added = names(&profile, true);
         for name in ["futex", "sigreturn", "clock_gettime64"] {
             assert!(added.contains(name), "{name}");
@@ -186,7 +187,7 @@ mod tests {
             arch: Arch::X86_64,
             nr: 999,
         });
-        assert!(names(&profile_of(&recording), false).contains("syscall_999"));
+        assert!(names(&profile_of(&recording, Arch::NATIVE), false).contains("syscall_999"));
     }
 
     #[test]
@@ -195,7 +196,7 @@ mod tests {
             {"names":["clone3","mount"],"action":"SCMP_ACT_ERRNO","errnoRet":38},
             {"names":["read"],"action":"SCMP_ACT_ALLOW"}]}"#;
         let (mut base, _) = Profile::parse(text.as_bytes(), "p").unwrap();
-        let learned = profile_of(&recording(&[(Arch::X86_64, "clone3")]));
+        let learned = profile_of(&recording(&[(Arch::X86_64, "clone3")]), Arch::NATIVE);
         assert_eq!(overrule(&mut base, &learned), ["clone3".to_owned()].into());
         let union = Profile::union(&[base, learned]).unwrap();
         let denied = union
