@@ -29,7 +29,7 @@
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
 //! | 4 | `confine`, `closure` | the launcher's own sandbox; from a recording to a profile |
-//! | 5 | `learn`, `enforce` | the two modes |
+//! | 5 | `learn`, `enforce`, `convert` | the two modes; other forms of the same rules |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
@@ -42,6 +42,7 @@ pub mod cli;
 mod closure;
 mod command;
 mod confine;
+mod convert;
 mod enforce;
 pub mod evidence;
 pub mod exit;

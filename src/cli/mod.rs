@@ -3,6 +3,7 @@
 
 mod args;
 mod compile;
+mod convert;
 mod enforce;
 mod error;
 mod input;

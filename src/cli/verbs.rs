@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{compile, simulate};
+use super::{compile, convert, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -17,6 +17,7 @@ pub(super) struct Verbs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Compile(compile::Args),
+    Convert(convert::Args),
     Simulate(simulate::Args),
 }
 
@@ -31,6 +32,7 @@ impl Verbs {
     pub(super) fn run(&self) -> Result<Exit, Error> {
         match &self.verb {
             Verb::Compile(args) => compile::run(args),
+            Verb::Convert(args) => convert::run(args),
             Verb::Simulate(args) => simulate::run(args),
         }
     }

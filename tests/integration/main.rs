@@ -18,6 +18,7 @@
 
 mod bad_input;
 mod cli;
+mod convert;
 mod enforce;
 mod exactness;
 mod exit_status;
