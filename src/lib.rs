@@ -27,8 +27,10 @@
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
+//! | 2 | `groups` | what syscalls are for |
+//! | 3 | `grants` | which syscalls are dangerous |
 //! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
-//! | 4 | `confine`, `closure` | the launcher's own sandbox; from a recording to a profile |
+//! | 4 | `confine`, `closure`, `explain` | the launcher's own sandbox; from a recording to a profile; a profile in words |
 //! | 5 | `learn`, `enforce`, `convert` | the two modes; other forms of the same rules |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
@@ -46,7 +48,10 @@ mod convert;
 mod enforce;
 pub mod evidence;
 pub mod exit;
+mod explain;
 pub mod filter;
+mod grants;
+mod groups;
 mod launch;
 mod learn;
 mod output;

@@ -6,6 +6,7 @@ mod compile;
 mod convert;
 mod enforce;
 mod error;
+mod explain;
 mod input;
 mod learn;
 mod simulate;

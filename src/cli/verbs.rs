@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{compile, convert, simulate};
+use super::{compile, convert, explain, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -18,6 +18,7 @@ pub(super) struct Verbs {
 enum Verb {
     Compile(compile::Args),
     Convert(convert::Args),
+    Explain(explain::Args),
     Simulate(simulate::Args),
 }
 
@@ -33,6 +34,7 @@ impl Verbs {
         match &self.verb {
             Verb::Compile(args) => compile::run(args),
             Verb::Convert(args) => convert::run(args),
+            Verb::Explain(args) => explain::run(args),
             Verb::Simulate(args) => simulate::run(args),
         }
     }

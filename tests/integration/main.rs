@@ -22,6 +22,7 @@ mod convert;
 mod enforce;
 mod exactness;
 mod exit_status;
+mod explain;
 mod fails_closed;
 mod harness;
 mod hostile;
