@@ -3,8 +3,10 @@
 
 mod args;
 mod compile;
+mod convert;
 mod enforce;
 mod error;
+mod explain;
 mod input;
 mod learn;
 mod progress;

@@ -10,7 +10,7 @@ use super::input;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::enforce::{CapsDropped, Privileges};
-use crate::profile::{Capabilities, Host, KernelVersion, Resolved};
+use crate::profile::{Capabilities, Host, KernelVersion, Profile, Resolved, Warning};
 
 /// A profile, and the host to look at it for.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,13 @@ pub(super) struct TargetArgs {
     #[arg(value_name = "PROFILE")]
     pub(super) profile: PathBuf,
 
+    #[command(flatten)]
+    pub(super) host: HostArgs,
+}
+
+/// The host that a profile is looked at for, and how it is read.
+#[derive(Debug, clap::Args)]
+pub(super) struct HostArgs {
     /// The architectures, the native one first [default: this machine's and those that the profile lists]
     #[arg(long, value_name = "ARCH", value_delimiter = ',', value_parser = arch)]
     pub(super) arch: Vec<Arch>,
@@ -53,31 +60,53 @@ pub(super) enum SomeCap {
 impl TargetArgs {
     /// Reads and resolves the profile, and tells what is odd about it.
     pub(super) fn resolve(&self) -> Result<Resolved, Error> {
-        let name = self.name();
-        let (mut profile, mut warnings) = input::read(&self.profile)?;
+        let (mut profile, warnings) = input::read(&self.profile)?;
+        self.host.narrow(&mut profile);
+        let name = Path::display(&self.profile).to_string();
+        self.host.resolve(&name, &profile, warnings)
+    }
+
+    /// The architecture of the machine that the profile is looked at for.
+    pub(super) fn native(&self) -> Arch {
+        self.host.native()
+    }
+}
+
+impl HostArgs {
+    /// Gives the profile the architectures that were asked for.
+    pub(super) fn narrow(&self, profile: &mut Profile) {
         if !self.arch.is_empty() {
             profile.architectures.clone_from(&self.arch);
             profile.arch_map.clear();
         }
-        let host = Host {
+    }
+
+    /// Resolves a profile that was read from `name`, and tells what is odd about it.
+    pub(super) fn resolve(
+        &self,
+        name: &str,
+        profile: &Profile,
+        mut warnings: Vec<Warning>,
+    ) -> Result<Resolved, Error> {
+        let reading = self.reading.reading(self.default_action);
+        let resolved = input::resolve(name, profile, &self.host()?, reading)?;
+        warnings.extend(resolved.warnings.iter().cloned());
+        input::tell(name, &warnings, self.strict)?;
+        Ok(resolved)
+    }
+
+    /// The host itself.
+    pub(super) fn host(&self) -> Result<Host, Error> {
+        Ok(Host {
             native: self.native(),
             kernel: self.kernel.map_or_else(input::running_kernel, Ok)?,
             caps: self.capabilities()?,
-        };
-        let reading = self.reading.reading(self.default_action);
-        let resolved = input::resolve(&name, &profile, &host, reading)?;
-        warnings.extend(resolved.warnings.iter().cloned());
-        input::tell(&name, &warnings, self.strict)?;
-        Ok(resolved)
+        })
     }
 
     /// The architecture of the machine that the profile is looked at for.
     pub(super) fn native(&self) -> Arch {
         self.arch.first().copied().unwrap_or(Arch::NATIVE)
-    }
-
-    fn name(&self) -> String {
-        Path::display(&self.profile).to_string()
     }
 
     fn capabilities(&self) -> Result<Capabilities, Error> {

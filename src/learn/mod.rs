@@ -5,17 +5,16 @@
 //! more than that.
 
 mod c_library;
-mod closure;
-mod siblings;
 mod start;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use self::closure::Siblings;
 pub(crate) use self::start::Start;
 use self::start::Traced;
+use crate::arch::Arch;
+use crate::closure::{self, Siblings};
 use crate::command::Command;
 use crate::estimate::Estimate;
 use crate::evidence::{Added, Evidence, Run};
@@ -288,7 +287,7 @@ impl Session {
         } else {
             Siblings::Left
         };
-        let learned = closure::profile_of(&recording, siblings);
+        let learned = closure::profile_of(&recording, Arch::NATIVE, siblings);
         let added = closure::added(&learned);
         let profile = match self.request.base.clone() {
             Some(mut base) => {

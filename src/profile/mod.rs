@@ -23,6 +23,7 @@ mod multiplex;
 mod nearest;
 mod overlap;
 mod parse;
+mod plain;
 mod resolve;
 mod width;
 mod write;
@@ -37,5 +38,8 @@ pub use merge::MergeError;
 pub use model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
 };
+pub(crate) use multiplex::multiplexer_of;
+pub(crate) use parse::errno_of_name;
 pub use parse::{MAX_SIZE, ParseError};
 pub use resolve::{Flags, Resolved};
+pub(crate) use write::errno_name;

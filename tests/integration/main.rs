@@ -18,11 +18,13 @@
 
 mod bad_input;
 mod cli;
+mod convert;
 mod enforce;
 mod engines;
 mod evidence;
 mod exactness;
 mod exit_status;
+mod explain;
 mod fails_closed;
 mod harness;
 mod hostile;

@@ -1,11 +1,13 @@
 //! From a recording to a profile: what was seen, and what must be added to it.
 //!
 //! Observed rules stand without a comment; each added group says in its comment why it is there. Nothing
-//! else is ever added, but with `--portable` the siblings of what was observed.
+//! else is ever added, but with `--portable` the siblings of what was observed. Whoever has a recording makes its
+//! profile here: the learner, and the readers of other programs' logs.
+
+mod siblings;
 
 use std::collections::BTreeSet;
 
-use super::siblings;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::evidence::Added;
@@ -61,20 +63,20 @@ const THREADS: Addition = Addition {
 
 /// Are siblings of what was observed wanted too?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Siblings<'b> {
+pub(crate) enum Siblings<'b> {
     /// No.
     Left,
     /// Yes, and those of what this base was observed to need.
     Added(Option<&'b Profile>),
 }
 
-/// The profile that allows what was recorded.
-pub(super) fn profile_of(recording: &Recording, siblings: Siblings<'_>) -> Profile {
+/// The profile that allows what was recorded on a machine of this architecture.
+pub(crate) fn profile_of(recording: &Recording, native: Arch, siblings: Siblings<'_>) -> Profile {
     let calls = recording.calls();
     let archs: BTreeSet<Arch> = calls
         .iter()
         .map(|(sysno, _)| sysno.arch)
-        .chain([Arch::NATIVE])
+        .chain([native])
         .collect();
     let observed: BTreeSet<String> = calls.iter().map(|(sysno, _)| sysno.to_string()).collect();
 
@@ -144,7 +146,7 @@ fn is_observation(rule: &Rule) -> bool {
 }
 
 /// What a learned profile allows besides what was observed, and why.
-pub(super) fn added(learned: &Profile) -> Vec<Added> {
+pub(crate) fn added(learned: &Profile) -> Vec<Added> {
     let rules = learned.rules.iter();
     let commented = rules.filter_map(|rule| Some((rule, rule.comment.as_ref()?)));
     let each = commented.flat_map(|(rule, reason)| {
@@ -158,7 +160,7 @@ pub(super) fn added(learned: &Profile) -> Vec<Added> {
 
 /// Takes out of a base what denies calls that were learned, so that both have a union: what the command
 /// needs is allowed. Returns the names.
-pub(super) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String> {
+pub(crate) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String> {
     let needed: BTreeSet<&String> = learned.rules.iter().flat_map(|rule| &rule.names).collect();
     let mut overruled = BTreeSet::new();
     for rule in base
@@ -226,7 +228,7 @@ mod tests {
             (Arch::X86_64, "exit_group"),
             (Arch::X86_64, "time"),
         ];
-        let profile = profile_of(&recording(&calls), Siblings::Left);
+        let profile = profile_of(&recording(&calls), Arch::NATIVE, Siblings::Left);
         assert_eq!(
             names(&profile, false),
             ["exit_group", "read", "time"].into()
@@ -256,7 +258,7 @@ mod tests {
     fn threads_and_32_bit_calls_need_more() {
         let mut recording = recording(&[(Arch::X86_64, "read"), (Arch::X86, "read")]);
         recording.threads = true;
-        let profile = profile_of(&recording, Siblings::Left);
+        let profile = profile_of(&recording, Arch::NATIVE, Siblings::Left);
         let added = names(&profile, true);
         for name in ["futex", "sigreturn", "clock_gettime64"] {
             assert!(added.contains(name), "{name}");
@@ -272,7 +274,10 @@ mod tests {
             nr: 999,
         };
         saw(&mut recording, sysno);
-        assert!(names(&profile_of(&recording, Siblings::Left), false).contains("syscall_999"));
+        assert!(
+            names(&profile_of(&recording, Arch::NATIVE, Siblings::Left), false)
+                .contains("syscall_999")
+        );
     }
 
     #[test]
@@ -281,7 +286,11 @@ mod tests {
             {"names":["clone3","mount"],"action":"SCMP_ACT_ERRNO","errnoRet":38},
             {"names":["read"],"action":"SCMP_ACT_ALLOW"}]}"#;
         let (mut base, _) = Profile::parse(text.as_bytes(), "p").unwrap();
-        let learned = profile_of(&recording(&[(Arch::X86_64, "clone3")]), Siblings::Left);
+        let learned = profile_of(
+            &recording(&[(Arch::X86_64, "clone3")]),
+            Arch::NATIVE,
+            Siblings::Left,
+        );
         assert_eq!(overrule(&mut base, &learned), ["clone3".to_owned()].into());
         let union = Profile::union(&[base, learned]).unwrap();
         let denied = union
@@ -314,8 +323,11 @@ mod tests {
             (Arch::X86_64, "futex"),
         ];
         let narrow = recording(&calls);
-        assert_eq!(inferred(&profile_of(&narrow, Siblings::Left)), [].into());
-        let profile = profile_of(&narrow, Siblings::Added(None));
+        assert_eq!(
+            inferred(&profile_of(&narrow, Arch::NATIVE, Siblings::Left)),
+            [].into()
+        );
+        let profile = profile_of(&narrow, Arch::NATIVE, Siblings::Added(None));
         assert_eq!(
             inferred(&profile),
             ["futex_waitv", "openat", "openat2", "ppoll"].into(),
@@ -331,7 +343,7 @@ mod tests {
 
         let mut wide = narrow;
         saw(&mut wide, Sysno::parse(Arch::X86, "clock_settime").unwrap());
-        let profile = profile_of(&wide, Siblings::Added(None));
+        let profile = profile_of(&wide, Arch::NATIVE, Siblings::Added(None));
         let inferred = inferred(&profile);
         for name in ["futex_time64", "clock_settime64"] {
             assert!(inferred.contains(name), "{name}: {inferred:?}");
@@ -352,7 +364,7 @@ mod tests {
             {"names":["pipe"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}}]}"#;
         let (base, _) = Profile::parse(text.as_bytes(), "p").unwrap();
         let recording = recording(&[(Arch::X86_64, "clone")]);
-        let profile = profile_of(&recording, Siblings::Added(Some(&base)));
+        let profile = profile_of(&recording, Arch::NATIVE, Siblings::Added(Some(&base)));
         assert_eq!(inferred(&profile), ["fork", "mkdirat", "vfork"].into());
     }
 }
