@@ -4,10 +4,16 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use memchr::memmem;
+
 use crate::recording::Recording;
 
 /// No C library is larger. The file is the command's choice.
 const MAX_SIZE: u64 = 16 << 20;
+
+/// How much is looked at at once, and how long a line can be.
+const PIECE: usize = 1 << 16;
+const LINE: usize = 120;
 
 /// How glibc introduces itself when it is executed; its version follows, up to the end of the line.
 const GLIBC: &[u8] = b"GNU C Library ";
@@ -41,25 +47,37 @@ fn version(file: &Path) -> Option<String> {
     if !meta.is_file() || meta.len() > MAX_SIZE {
         return None;
     }
-    let mut bytes = Vec::new();
-    let opened = File::open(file).ok()?;
-    opened.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
-    if let Some(found) = from(&bytes, GLIBC) {
-        let line = found
-            .iter()
-            .take_while(|byte| byte.is_ascii_graphic() || **byte == b' ');
-        let line: String = line.take(120).map(|&byte| char::from(byte)).collect();
-        return Some(line.trim_end_matches('.').to_owned());
+    let mut file = File::open(file).ok()?;
+    // Piece by piece, each with the end of the one before it: a whole library takes longer than many a command.
+    let mut bytes = vec![0; PIECE];
+    let mut held = 0;
+    loop {
+        let read = file.read(bytes.get_mut(held..)?).ok()?;
+        let piece = bytes.get(..held + read)?;
+        if let Some(at) = memmem::find(piece, GLIBC)
+            && (read == 0 || piece.len() - at >= LINE)
+        {
+            return Some(line(piece.get(at..)?));
+        }
+        if memmem::find(piece, MUSL).is_some() {
+            return Some("musl libc".to_owned());
+        }
+        if read == 0 {
+            return None;
+        }
+        let from = piece.len().saturating_sub(LINE);
+        held = piece.len() - from;
+        bytes.copy_within(from..from + held, 0);
     }
-    from(&bytes, MUSL).map(|_| "musl libc".to_owned())
 }
 
-/// The bytes from the first place where `mark` stands.
-fn from<'b>(bytes: &'b [u8], mark: &[u8]) -> Option<&'b [u8]> {
-    let at = bytes
-        .windows(mark.len())
-        .position(|window| window == mark)?;
-    bytes.get(at..)
+/// What is printable from here to the end of the line, without its full stop.
+fn line(bytes: &[u8]) -> String {
+    let printable = bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_graphic() || **byte == b' ');
+    let line: String = printable.take(LINE).map(|&byte| char::from(byte)).collect();
+    line.trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -115,6 +133,28 @@ mod tests {
             assert_eq!(of(&recording(&library)), want, "{library}");
         }
         assert_eq!(of(&Recording::default()), None);
+    }
+
+    #[test]
+    fn the_words_are_found_wherever_they_lie() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("libc.so.6");
+        let words = "GNU C Library (Some GLIBC 2.36-9) stable release version 2.36";
+        for before in [
+            0,
+            1,
+            PIECE - 200,
+            PIECE - 70,
+            PIECE - 7,
+            PIECE,
+            3 * PIECE - 50,
+        ] {
+            for after in [0, 10, LINE, 2 * PIECE] {
+                let text = [&vec![7; before][..], words.as_bytes(), &vec![0; after]].concat();
+                std::fs::write(&path, text).unwrap();
+                assert_eq!(version(&path).as_deref(), Some(words), "{before} {after}");
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use self::start::Traced;
 use crate::arch::Arch;
 use crate::closure::{self, Siblings};
 use crate::command::Command;
+use crate::descendants;
 use crate::estimate::Estimate;
 use crate::evidence::{Added, Evidence, Run};
 use crate::launch::{LaunchError, setup};
@@ -25,6 +26,7 @@ use crate::recording::Recording;
 use crate::supervise::{self, JobControl};
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::wait::End;
+use crate::syscall::Sysno;
 use crate::trace::{Live, TraceError};
 
 /// How often the profile so far is written.
@@ -113,6 +115,7 @@ pub(crate) enum LearnError {
 pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError> {
     let live = Arc::new(Live::default());
     let command = start.command.clone();
+    let strangers = descendants::children();
     let traced = start::start(start, &live)?;
     let mut session = Session {
         command,
@@ -128,6 +131,9 @@ pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError>
         jobs: JobControl::default(),
     };
     let ended = session.watch();
+    if matches!(ended, Ok(Watched::ToldToEnd) | Err(_)) {
+        descendants::kill_all_but(&strangers);
+    }
     if let Some(failure) = session.traced.child.failure() {
         return Err(LaunchError::of(failure, &session.command).into());
     }
@@ -208,7 +214,6 @@ impl Session {
                     (self.request.asked)(&self.so_far());
                 }
                 if self.is_told_to_end(taken) {
-                    // The tracees die with this process (PTRACE_O_EXITKILL).
                     return Ok(Watched::ToldToEnd);
                 }
                 self.jobs.taken(taken.signal);
@@ -232,20 +237,30 @@ impl Session {
     }
 
     fn so_far(&self) -> SoFar {
-        let recording = self.live.recording();
-        let calls = recording.calls();
-        let chance = self.request.evidence.as_ref().and_then(|(_, earlier)| {
-            let syscalls = calls.iter().map(|&(sysno, _)| sysno).collect();
-            Estimate::with(earlier, syscalls, recording.ran_free).chance()
-        });
+        // Nothing is worked out while the tracer waits for the recording.
+        let (syscalls, ran_free, newest, processes) = {
+            let recording = self.live.recording();
+            let calls = recording.calls();
+            let syscalls: BTreeSet<Sysno> = calls.iter().map(|&(sysno, _)| sysno).collect();
+            (
+                syscalls,
+                recording.ran_free,
+                recording.newest(),
+                recording.processes,
+            )
+        };
         SoFar {
-            syscalls: recording.distinct(),
+            syscalls: syscalls.len(),
             newest: self
                 .begun
                 .elapsed()
-                .saturating_sub(recording.newest().unwrap_or_default()),
-            processes: recording.processes,
-            chance,
+                .saturating_sub(newest.unwrap_or_default()),
+            processes,
+            chance: self
+                .request
+                .evidence
+                .as_ref()
+                .and_then(|(_, earlier)| Estimate::with(earlier, syscalls, ran_free).chance()),
         }
     }
 

@@ -15,6 +15,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::live::{Live, Made, Seen};
 use super::memory::Memory;
+use super::place::Maps;
 use crate::recording::ExeId;
 use crate::sys::listener::{Buffer, Listener};
 use crate::sys::{Errno, Tid};
@@ -162,7 +163,9 @@ fn answer(listener: &Listener, live: &Live, (buffer, callers): (&mut Buffer, &mu
             tid: call.tid,
         };
         let exe = callers.executable(call.tid, live);
-        let seen = live.saw(&made, exe, true);
+        // An exec that is known goes unseen, so what is mapped is asked each time.
+        let seen = live.saw(&made, exe, &mut Maps::default());
+        live.recording().notifications += 1;
         if makes_thread(&made, seen) {
             live.recording().threads = true;
         }

@@ -1,11 +1,11 @@
 //! What a running tracer shows to other threads, and where stops and notifications alike are taken down.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use crate::recording::{ExeId, Note, Place, Recording, Sighting};
+use super::place::Maps;
+use crate::recording::{ExeId, Note, Recording, Sighting};
 use crate::sys::Tid;
 use crate::sys::process;
 use crate::sys::signal::{self, Signal};
@@ -117,8 +117,8 @@ impl Live {
         self.recording().executable(&path)
     }
 
-    /// Takes a call down. `heard`: by a listener, which the program's own could not have.
-    pub(super) fn saw(&self, made: &Made, exe: ExeId, heard: bool) -> Seen {
+    /// Takes a call down. `maps`: what is mapped in the caller, as far as it is known.
+    pub(super) fn saw(&self, made: &Made, exe: ExeId, maps: &mut Maps) -> Seen {
         let sysno = Sysno::of_call(made.audit, made.nr).filter(|sysno| sysno.is_expressible());
         let Some(sysno) = sysno else {
             self.recording().inexpressible(made.audit, made.nr);
@@ -131,12 +131,8 @@ impl Live {
             tid: made.tid,
             exe,
         };
-        let new = {
-            let mut recording = self.recording();
-            recording.notifications += u64::from(heard);
-            recording.saw(&sighting, at.unwrap_or_default())
-        };
-        if new && let Some(place) = place(made) {
+        let new = self.recording().saw(&sighting, at.unwrap_or_default());
+        if new && let Some(place) = maps.place(made.tid, made.ip) {
             self.recording().placed(sysno, place);
         }
         let note = restricts(sysno.name(), &made.args);
@@ -171,49 +167,9 @@ pub(super) fn restricts(name: Option<&str>, args: &[u64; 6]) -> Option<Note> {
     }
 }
 
-/// The mapped file that a call was made from.
-fn place(made: &Made) -> Option<Place> {
-    /// How many bytes the instruction has that makes a call.
-    const INSTRUCTION: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-    let ip = made.ip.checked_sub(INSTRUCTION)?;
-    let maps = fs::read_to_string(format!("/proc/{}/maps", made.tid)).ok()?;
-    maps.lines().find_map(|line| {
-        // ADDRESSES PERMISSIONS OFFSET DEVICE INODE FILE, with spaces before the file.
-        let mut fields = line.splitn(6, ' ');
-        let (start, end) = fields.next()?.split_once('-')?;
-        let hex = |text| u64::from_str_radix(text, 16).ok();
-        let (start, end) = (hex(start)?, hex(end)?);
-        if !(start..end).contains(&ip) {
-            return None;
-        }
-        let offset = hex(fields.nth(1)?)?;
-        let library = fields.nth(2)?.trim_start();
-        (!library.is_empty()).then(|| Place {
-            library: library.to_owned(),
-            offset: ip - start + offset,
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_is_a_file_and_an_offset_in_it() {
-        let made = |ip: usize| Made {
-            audit: 0,
-            nr: 0,
-            args: [0; 6],
-            ip: ip as u64 + 4,
-            tid: Tid::try_from(std::process::id()).unwrap(),
-        };
-        let here = place(&made(place as fn(&Made) -> Option<Place> as usize)).unwrap();
-        let file = std::env::current_exe().unwrap();
-        assert_eq!(here.library, file.to_str().unwrap());
-        assert!(here.offset < fs::metadata(file).unwrap().len());
-        assert_eq!(place(&made(8)), None);
-    }
 
     #[test]
     fn restrictions_are_told_from_questions() {

@@ -7,7 +7,7 @@
 //! late      from two stops a call to none: when, how                 image   when a process is ready
 //! inject    a filter's way into a process                            known   what is in it
 //! desk      unknown calls of processes that are not traced any more  near    cheap stops
-//! live      what other threads see of it
+//! live      what other threads see of it                             place   where a call was made
 //! ```
 //!
 //! ptrace requests belong to the thread that seized, and `PTRACE_O_EXITKILL` fires when that thread ends:
@@ -25,6 +25,7 @@ mod late;
 mod live;
 mod memory;
 mod near;
+mod place;
 mod record;
 mod stop;
 mod tree;

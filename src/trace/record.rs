@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::live::{Live, Made, Seen};
+use super::place::Maps;
 use super::stop::{Birth, Stop};
 use super::tree::Kin;
 use super::unhide::Unhider;
@@ -18,6 +19,7 @@ pub(super) struct Recorder {
     entered: HashMap<Tid, Entered>,
     /// The last call of each task.
     last: HashMap<Tid, Sysno>,
+    maps: Maps,
     unhider: Unhider,
 }
 
@@ -35,7 +37,7 @@ enum Entered {
 impl Recorder {
     /// A call is entered.
     pub(super) fn entry(&mut self, made: &Made, exe: ExeId, tracee: &Stopped, live: &Live) -> Seen {
-        let seen = live.saw(made, exe, false);
+        let seen = live.saw(made, exe, &mut self.maps);
         let Some(sysno) = seen.sysno else {
             return seen;
         };
@@ -91,6 +93,7 @@ impl Recorder {
     pub(super) fn executed(&mut self, tid: Tid, former: Tid) {
         self.entered.remove(&tid);
         self.entered.remove(&former);
+        self.maps.forget();
     }
 
     /// A task has ended, or is let go.
