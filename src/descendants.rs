@@ -16,8 +16,28 @@ const ROUNDS: usize = 200;
 
 /// The children of this process: before a command is started, they are our caller's.
 pub(crate) fn children() -> BTreeSet<i32> {
-    let us = i32::try_from(std::process::id()).unwrap_or_default();
-    family().remove(&us).unwrap_or_default()
+    // A child belongs to one thread of its parent; orphans go to any of them.
+    let threads = fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let of = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children"));
+    let lists = threads.map(|thread| of(thread).unwrap_or_default());
+    lists
+        .flat_map(|list| {
+            let pids = list.split_whitespace().map(str::parse);
+            pids.filter_map(Result::ok).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Is any child of this process traced by it?
+pub(crate) fn is_any_child_traced() -> bool {
+    let tracer = format!("TracerPid:\t{}", std::process::id());
+    children().into_iter().any(|pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == tracer)
+    })
 }
 
 /// Kills all descendants of this process but these children and theirs.
@@ -105,6 +125,6 @@ mod tests {
         assert!(!descendants(&[pid].into()).contains(&pid));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!children().contains(&pid));
+        assert!(!children().contains(&pid) && !is_any_child_traced());
     }
 }

@@ -202,7 +202,7 @@ pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
         return Err(LaunchError::of(failure, &command).into());
     }
     let mut child = plan.spawn().map_err(LaunchError::from)?;
-    let ready = launch::settle(&child)
+    let ready = launch::settle(&child, None)
         .map_err(EnforceError::from)
         .and_then(|()| {
             // What must be read from outside its sandbox has been read: from here on it only waits.

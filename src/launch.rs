@@ -1,5 +1,6 @@
 //! What learning and enforcing have in common: making ready to fork, and telling why it failed.
 
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::path::PathBuf;
 
 use crate::command::Command;
@@ -113,9 +114,11 @@ pub(crate) fn plan(command: &Command, caller: Caller) -> Result<Plan, LaunchErro
 }
 
 /// Makes a launcher that stays fit to stay: it adopts orphans, nobody can reach into it, and it holds none
-/// of the command's files open. The child must still be behind its gate, and must not inherit any of it.
-pub(crate) fn settle(child: &Child) -> Result<(), LaunchError> {
+/// of the command's files open, but for `kept`. The child must still be behind its gate, and must not inherit any of it.
+pub(crate) fn settle(child: &Child, kept: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {
     process::become_subreaper().map_err(setup("become a subreaper"))?;
     process::set_undumpable().map_err(setup("make the launcher undumpable"))?;
-    process::release_files(child.fds()).map_err(setup("close inherited files"))
+    let kept = kept.map(|fd| fd.as_raw_fd());
+    let kept = child.fds().into_iter().chain(kept).collect();
+    process::release_files(kept).map_err(setup("close inherited files"))
 }

@@ -1,5 +1,6 @@
 //! The two ways into a recording: traced from the first instruction, or under a filter from before it.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -10,7 +11,7 @@ use crate::filter::{Launch, arm};
 use crate::launch::{self, Caller, LaunchError, setup};
 use crate::sys::Errno;
 use crate::sys::signal;
-use crate::sys::spawn::{Child, Gate, Plan, Seal, Stage};
+use crate::sys::spawn::{Child, Gate, Plan, Seal};
 use crate::trace::{self, Desk, Knowledge, Live, Manner, TraceError, Tracer, Unknown};
 
 /// How to start.
@@ -82,7 +83,7 @@ fn begin(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, Le
 /// Forks, seizes, settles, and lets the command go.
 fn seize(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, LearnError> {
     let mut child = plan(&start, caller)?.spawn().map_err(LaunchError::from)?;
-    let ready = launch::settle(&child).map_err(LearnError::from);
+    let ready = launch::settle(&child, None).map_err(LearnError::from);
     let ready = ready.and_then(|()| {
         let desk = if start.manner.may_inject() {
             let opened = Desk::open(live);
@@ -118,36 +119,32 @@ fn filter_first<'a>(
     let mut plan = plan(start, caller)?;
     plan.seal(seal);
     let mut child = plan.spawn().map_err(LaunchError::from)?;
-    let ready = launch::settle(&child).map_err(LearnError::from);
-    let desk = match ready.map(|()| Desk::open(live)) {
-        Ok(Ok(desk)) => desk,
-        Ok(Err(_)) => {
+    let listener = match child.take_listener() {
+        Ok(listener) => listener,
+        Err(errno) => {
+            log::debug!("no filter before the exec: {errno}");
             child.abandon();
             return Ok(None);
-        }
-        Err(error) => {
-            child.abandon();
-            return Err(error);
         }
     };
-    match child.take_listener(|listener| desk.add(listener)) {
-        Ok(()) => {}
-        // It waits behind its gate, and nobody answers it.
-        Err(errno) => {
-            log::debug!("a filter before the exec: {errno}");
+    // Only now: another child could not be forked from a launcher that has settled.
+    let ready = launch::settle(&child, Some(listener.as_fd()))
+        .and_then(|()| Desk::open(live).map_err(setup("hear of unknown calls")))
+        .and_then(|desk| {
+            desk.add(listener);
+            child.execute().map_err(setup("let the command go"))?;
+            Ok(desk)
+        });
+    let desk = match ready {
+        Ok(desk) => desk,
+        Err(error) => {
             child.abandon();
-            return Ok(None);
+            return Err(error.into());
         }
-    }
-    match child.failure() {
-        None => live.set_executed(),
-        Some(failure) if matches!(failure.stage, Stage::Filter | Stage::Handover) => {
-            log::debug!("a filter before the exec: {}", failure.errno);
-            child.abandon();
-            return Ok(None);
-        }
-        // Told when its end is seen.
-        Some(_) => {}
+    };
+    // Where the exec failed, that is told when its end is seen.
+    if child.failure().is_none() {
+        live.set_executed();
     }
     let tracer = Tracer::beside(child.pid(), live, desk);
     Ok(Some((Arc::new(child), tracer)))

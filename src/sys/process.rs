@@ -126,25 +126,6 @@ pub(crate) fn leads_session() -> bool {
     u32::try_from(session) == Ok(std::process::id())
 }
 
-/// Is any child of this process traced by it? Asked at the end of a recording only: it reads `/proc`.
-pub(crate) fn has_traced_children() -> bool {
-    let tracer = format!("TracerPid:\t{}", std::process::id());
-    let is_ours = |pid: &str| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.lines().any(|line| line == tracer)
-    };
-    // A child belongs to one thread of its parent; orphans go to any of them.
-    std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|thread| {
-            let children =
-                std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            children.split_whitespace().any(is_ours)
-        })
-}
-
 /// What a task executes, as text; empty where `/proc` does not tell.
 pub(crate) fn executable(tid: Tid) -> String {
     let file = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();

@@ -520,17 +520,24 @@ impl Child {
         Ok(())
     }
 
-    /// Lets the child go on, takes the listener of its filter, brings it to `desk`, and lets the child execute the
-    /// command. Returns when that is done, or has failed ([`Child::failure`]).
+    /// Lets the child go on to where its filter is installed, and takes the filter's listener. The child waits then,
+    /// for [`Child::execute`].
     ///
     /// # Errors
-    /// The listener cannot be taken; the child waits for ever, and must be abandoned.
-    pub(crate) fn take_listener(&mut self, desk: impl FnOnce(Listener)) -> Result<(), Errno> {
+    /// There is no listener, because the child failed ([`Child::failure`]); or it cannot be taken. The command was
+    /// not executed, and the child must be abandoned.
+    pub(crate) fn take_listener(&mut self) -> Result<Listener, Errno> {
         self.go()?;
         if !self.hears()? {
-            return Ok(());
+            return Err(self
+                .failure()
+                .map_or(Errno::ECHILD, |failure| failure.errno));
         }
-        desk(Listener::take(self.pidfd(), self.report.listener())?);
+        Listener::take(self.pidfd(), self.report.listener())
+    }
+
+    /// Lets the child execute the command. Returns when it has, or has failed ([`Child::failure`]).
+    pub(crate) fn execute(&mut self) -> Result<(), Errno> {
         self.open_gate()?;
         // Nothing more is said, so this is the exec, or the end.
         self.hears().map(drop)

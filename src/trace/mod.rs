@@ -41,6 +41,7 @@ use self::live::Made;
 use self::record::Recorder;
 use self::stop::Stop;
 use self::tree::{Kin, Process, Reaction, Tree, Watch};
+use crate::descendants;
 use crate::recording::{Fate, Note};
 use crate::sys::ptrace::{self, Resume, Stopped};
 use crate::sys::signal;
@@ -131,7 +132,7 @@ impl<'a> Tracer<'a> {
                 Ok(Some((tid, change))) => self.handle(tid, change)?,
                 Ok(None) if !self.tree.is_over() => {}
                 // A child whose parent was killed before its event has announced itself to nobody yet.
-                Ok(None) if process::has_traced_children() => process::pause(),
+                Ok(None) if descendants::is_any_child_traced() => process::pause(),
                 // Left are children that were never traced: our caller's, or orphans that PID 1 inherits; and
                 // those that were let go.
                 Ok(None) | Err(Errno::ECHILD) => return Ok(()),

@@ -43,6 +43,7 @@ mod pid1;
 mod profile;
 mod programs;
 mod roundtrip;
+mod second_run;
 mod signals;
 mod storms;
 mod tools;
