@@ -258,7 +258,7 @@ pub(crate) enum Inject {
 
 impl Learning {
     /// How to trace.
-    pub(crate) const fn manner(&self, no_new_privs: bool) -> Manner {
+    pub(crate) const fn manner(&self) -> Manner {
         let pace = match self.inject {
             Inject::Auto => Pace::Auto,
             Inject::Early => Pace::Early,
@@ -268,7 +268,6 @@ impl Learning {
         Manner {
             pace,
             transparent: self.transparent,
-            no_new_privs,
         }
     }
 }

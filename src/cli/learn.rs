@@ -95,7 +95,7 @@ fn start(
     evidence: Option<&Evidence>,
 ) -> Start {
     let calls = base.map(free).unwrap_or_default();
-    let manner = args.learning.manner(!args.allow_new_privs);
+    let manner = args.learning.manner();
     let covered = evidence.map(covered).unwrap_or_default();
     let word = command.words.first().map(|word| word.to_string_lossy());
     let has_run = |evidence: &Evidence| {

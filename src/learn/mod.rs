@@ -113,7 +113,9 @@ pub(crate) enum LearnError {
 
 /// Runs the command to the end of its last descendant, recording, and writes the profile.
 pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError> {
-    let live = Arc::new(Live::default());
+    // A tracer without privileges keeps its tracees from gaining any.
+    let may_gain = start.allow_new_privs && nix::unistd::Uid::effective().is_root();
+    let live = Arc::new(Live::new(may_gain));
     let command = start.command.clone();
     let strangers = descendants::children();
     let traced = start::start(start, &live)?;

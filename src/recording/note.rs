@@ -26,7 +26,7 @@ pub enum Note {
     OwnFilter,
     /// The command wanted a seccomp listener of its own and got `EBUSY`, since ours is there.
     OwnListener,
-    /// A set-user-ID program, or one with file capabilities, ran without its privilege.
+    /// A set-user-ID or set-group-ID program ran without its privilege.
     PrivilegeLost {
         /// The program.
         executable: String,
@@ -64,8 +64,9 @@ impl fmt::Display for Note {
             ),
             Self::PrivilegeLost { executable } => write!(
                 f,
-                "'{}' is set-user-ID or has file capabilities, and ran without that privilege under \
-                 no_new_privs, as it will when enforced; --allow-new-privs lets it have it",
+                "'{}' is set-user-ID or set-group-ID, and ran without that privilege: no_new_privs forbids it, as it \
+                 will when enforced, and so does a tracer that is not root's; root's --allow-new-privs lets it \
+                 have it",
                 // Its name is the command's choice, and goes to a terminal.
                 executable.escape_debug()
             ),

@@ -62,8 +62,16 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEEXEC
-    | libc::PTRACE_O_TRACESECCOMP
+    | TRACE_SECCOMP
     | libc::PTRACE_O_EXITKILL;
+
+/// Only where calls can be refused (`registers`): without the option, what a filter of the program's own answers with
+/// `TRACE` fails by itself, as it does without a tracer.
+const TRACE_SECCOMP: libc::c_int = if cfg!(target_arch = "x86_64") {
+    libc::PTRACE_O_TRACESECCOMP
+} else {
+    0
+};
 
 /// Starts to trace a running process. `PTRACE_SEIZE` sets the options in the same step, and unlike
 /// `PTRACE_ATTACH` sends no `SIGSTOP` that could be taken for the program's own.

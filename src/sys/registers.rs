@@ -85,6 +85,15 @@ impl Registers {
         tracee.set_registers(&registers)
     }
 
+    /// Lets the call that a tracee is about to make fail with `errno` instead.
+    pub(crate) fn refuse(tracee: &Stopped, errno: Errno) -> Result<(), Errno> {
+        let mut registers = tracee.registers()?;
+        // No call has this number: none is made, and what is in the register is its result.
+        registers.orig_rax = u64::MAX;
+        registers.rax = (-i64::from(errno as i32)).cast_unsigned();
+        tracee.set_registers(&registers)
+    }
+
     /// Puts the tracee back before the instruction with which it entered its own syscall.
     pub(crate) fn restore(&self, tracee: &Stopped) -> Result<(), Errno> {
         let mut registers = self.before();
@@ -133,5 +142,9 @@ impl Registers {
 
     pub(crate) fn restore(&self, _: &Stopped) -> Result<(), Errno> {
         match self.0 {}
+    }
+
+    pub(crate) fn refuse(_: &Stopped, _: Errno) -> Result<(), Errno> {
+        Err(Errno::ENOSYS)
     }
 }

@@ -13,9 +13,10 @@ use std::thread;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::live::{Live, Made, Seen};
+use super::live::{Live, Seen};
 use super::memory::Memory;
 use super::place::Maps;
+use super::stop::Made;
 use crate::recording::ExeId;
 use crate::sys::listener::{Buffer, Listener};
 use crate::sys::{Errno, Tid};
@@ -166,6 +167,13 @@ fn answer(listener: &Listener, live: &Live, (buffer, callers): (&mut Buffer, &mu
         // An exec that is known goes unseen, so what is mapped is asked each time.
         let seen = live.saw(&made, exe, &mut Maps::default());
         live.recording().notifications += 1;
+        if seen
+            .sysno
+            .and_then(Sysno::name)
+            .is_some_and(|name| name.starts_with("execve"))
+        {
+            callers.known.remove(&made.tid);
+        }
         if makes_thread(&made, seen) {
             live.recording().threads = true;
         }

@@ -19,6 +19,9 @@ pub(crate) struct Known {
     pub(crate) threads: bool,
 }
 
+/// The message by which our stops are told from those that a filter of the program's own asks for.
+pub(super) const MARK: u16 = 0x5eca;
+
 /// How the rest comes to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
@@ -32,8 +35,7 @@ impl Unknown {
     const fn action(self) -> Action {
         match self {
             Self::Notify => Action::Notify,
-            // The message is ours to choose; nothing reads it.
-            Self::Stop => Action::Trace(0),
+            Self::Stop => Action::Trace(MARK),
         }
     }
 }
@@ -133,7 +135,7 @@ mod tests {
         const THREAD: u64 = 0x1_0000;
         const UNTRACED: u64 = 0x80_0000;
         let names = ["read", "seccomp", "prctl", "clone", "clone3", "ptrace"];
-        let (free, notify, stop) = (Action::Allow, Action::Notify, Action::Trace(0));
+        let (free, notify, stop) = (Action::Allow, Action::Notify, Action::Trace(MARK));
         let cases = [
             ("read", 0, false, free, free),
             ("write", 0, false, notify, stop),

@@ -18,7 +18,7 @@ use super::inject::{Injection, Outcome, Progress};
 use super::known::{self, Known, Unknown};
 use super::live::{Live, Seen, restricts};
 use super::near::{Near, Telling, telling};
-use super::stop::Stop;
+use super::stop::{Made, Stop};
 use super::tree::{Process, Tree, Watch};
 use crate::filter::{Filter, Launch, Options};
 use crate::recording::Note;
@@ -47,8 +47,6 @@ pub(crate) struct Manner {
     pub(crate) pace: Pace,
     /// Change nothing about the program, not even where it runs.
     pub(crate) transparent: bool,
-    /// No exec gives privileges.
-    pub(crate) no_new_privs: bool,
 }
 
 impl Manner {
@@ -62,7 +60,6 @@ impl Manner {
 #[derive(Debug)]
 pub(super) struct Late {
     knowledge: Knowledge,
-    no_new_privs: bool,
     images: Images,
     /// `None`: nothing is injected.
     means: Option<Means>,
@@ -150,7 +147,6 @@ impl Late {
         };
         Self {
             knowledge,
-            no_new_privs: manner.no_new_privs,
             images: Images::new(manner.pace),
             means,
             near,
@@ -162,7 +158,6 @@ impl Late {
     pub(super) fn idle() -> Self {
         Self {
             knowledge: Knowledge::default(),
-            no_new_privs: false,
             images: Images::new(Pace::Never),
             means: None,
             near: None,
@@ -269,21 +264,16 @@ impl Late {
     }
 
     /// A task has executed a file. Returns the number of its image.
-    pub(super) fn executed(&mut self, tid: Tid, before: u64, live: &Live) -> u64 {
+    pub(super) fn executed(&mut self, tid: Tid, before: u64) -> u64 {
         if let Some(near) = &mut self.near {
             near.forget(tid);
         }
         let link = format!("/proc/{tid}/exe");
-        let meta = fs::metadata(&link).ok();
-        let path = fs::read_link(link).unwrap_or_default();
-        if let Some(meta) = &meta
-            && self.no_new_privs
-            && would_gain(tid, meta)
-        {
-            live.recording().privilege_lost(&path.to_string_lossy());
-        }
-        let file: Option<File> = meta.map(|meta| (meta.dev(), meta.ino()));
-        let covered = self.knowledge.covered.contains(&path);
+        let file: Option<File> = fs::metadata(&link)
+            .ok()
+            .map(|meta| (meta.dev(), meta.ino()));
+        let covered = !self.knowledge.covered.is_empty()
+            && fs::read_link(link).is_ok_and(|path| self.knowledge.covered.contains(&path));
         self.images.executed(before, file, covered)
     }
 
@@ -326,12 +316,10 @@ impl Late {
             return;
         };
         let told = match *stop {
-            Stop::Entry {
-                audit, nr, args, ..
-            } => {
-                let name = Sysno::of_call(audit, nr).and_then(Sysno::name);
+            Stop::Entry(made) => {
+                let name = Sysno::of_call(made.audit, made.nr).and_then(Sysno::name);
                 let peek = |address| tracee.peek(address).ok();
-                name.map_or(Telling::No, |name| telling(name, &args, peek))
+                name.map_or(Telling::No, |name| telling(name, &made.args, peek))
             }
             _ => Telling::No,
         };
@@ -349,18 +337,20 @@ impl Late {
     /// A call was taken down: begins an injection where the process is ready for it. True: it has begun.
     pub(super) fn at_entry(
         &mut self,
-        tid: Tid,
+        made: &Made,
         seen: Seen,
-        (audit, args): (u32, &[u64; 6]),
         tracee: &Stopped,
         (tree, live, executing): (&mut Tree, &Live, &dyn Fn(Tid) -> bool),
     ) -> bool {
+        let &Made {
+            tid, audit, args, ..
+        } = made;
         let name = seen.sysno.and_then(Sysno::name);
         let Some(process) = tree.process_mut(tid) else {
             return false;
         };
         process.calls += 1;
-        process.has_filters |= restricts(name, args).is_some();
+        process.has_filters |= restricts(name, &args).is_some();
         let image = process.image;
         let process = *process;
         self.images.calls(image, name, args[0], seen.new);
@@ -457,15 +447,4 @@ impl Means {
         seccomp::flags_available(flags).ok()?;
         Some(Self { flags, desk: None })
     }
-}
-
-/// Would a task that executes this file be another user or group, but for `no_new_privs`?
-fn would_gain(tid: Tid, file: &fs::Metadata) -> bool {
-    // A process's directory belongs to its effective user and group.
-    let task = fs::metadata(format!("/proc/{tid}"));
-    task.is_ok_and(|task| {
-        let (user, group) = (libc::S_ISUID, libc::S_ISGID | libc::S_IXGRP);
-        file.mode() & user == user && file.uid() != task.uid()
-            || file.mode() & group == group && file.gid() != task.gid()
-    })
 }

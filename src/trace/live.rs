@@ -1,10 +1,13 @@
 //! What a running tracer shows to other threads, and where stops and notifications alike are taken down.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::place::Maps;
+use super::stop::Made;
 use crate::recording::{ExeId, Note, Recording, Sighting};
 use crate::sys::Tid;
 use crate::sys::process;
@@ -25,21 +28,8 @@ pub(crate) struct Live {
     stops: AtomicU64,
     /// The program is free to restrict itself; that is worth a note only where a filter of ours is in.
     filtered: AtomicBool,
-}
-
-/// A call as a stop or a notification shows it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Made {
-    /// `AUDIT_ARCH_*` of the caller.
-    pub(super) audit: u32,
-    /// The number.
-    pub(super) nr: u32,
-    /// The argument registers.
-    pub(super) args: [u64; 6],
-    /// The instruction after the one that made it.
-    pub(super) ip: u64,
-    /// The thread.
-    pub(super) tid: Tid,
+    /// Programs get the privileges that their files give.
+    may_gain: bool,
 }
 
 /// A call that was taken down.
@@ -52,6 +42,14 @@ pub(super) struct Seen {
 }
 
 impl Live {
+    /// `may_gain`: programs get the privileges that their files give.
+    pub(crate) fn new(may_gain: bool) -> Self {
+        Self {
+            may_gain,
+            ..Self::default()
+        }
+    }
+
     /// The recording so far.
     pub(crate) fn recording(&self) -> MutexGuard<'_, Recording> {
         // A recording is whole between any two statements, so a panicked writer leaves it usable.
@@ -114,7 +112,13 @@ impl Live {
     /// What a task executes.
     pub(super) fn executable(&self, tid: Tid) -> ExeId {
         let path = process::executable(tid);
-        self.recording().executable(&path)
+        let mut recording = self.recording();
+        let before = recording.executables().len();
+        let exe = recording.executable(&path);
+        if recording.executables().len() > before && !self.may_gain && would_gain(tid) {
+            recording.privilege_lost(&path);
+        }
+        exe
     }
 
     /// Takes a call down. `maps`: what is mapped in the caller, as far as it is known.
@@ -165,6 +169,19 @@ pub(super) fn restricts(name: Option<&str>, args: &[u64; 6]) -> Option<Note> {
         }
         _ => None,
     }
+}
+
+/// Would a task be another user or group by what it executes, if it could?
+fn would_gain(tid: Tid) -> bool {
+    // A process's directory belongs to its effective user and group.
+    let task = fs::metadata(format!("/proc/{tid}"));
+    let file = fs::metadata(format!("/proc/{tid}/exe"));
+    let (Ok(task), Ok(file)) = (task, file) else {
+        return false;
+    };
+    let (user, group) = (libc::S_ISUID, libc::S_ISGID | libc::S_IXGRP);
+    file.mode() & user == user && file.uid() != task.uid()
+        || file.mode() & group == group && file.gid() != task.gid()
 }
 
 #[cfg(test)]

@@ -37,13 +37,14 @@ use std::sync::Arc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::late::{Late, Step};
-use self::live::Made;
+use self::live::Seen;
 use self::record::Recorder;
-use self::stop::Stop;
+use self::stop::{Made, Stop};
 use self::tree::{Kin, Process, Reaction, Tree, Watch};
 use crate::descendants;
 use crate::recording::{Fate, Note};
 use crate::sys::ptrace::{self, Resume, Stopped};
+use crate::sys::registers::Registers;
 use crate::sys::signal;
 use crate::sys::wait::{self, Block, Change, RawStop};
 use crate::sys::{Errno, Tid, process};
@@ -306,7 +307,7 @@ impl<'a> Tracer<'a> {
         if let Stop::Exec { former } = *stop {
             self.recorder.executed(tid, former);
             if let Some(process) = self.tree.process_mut(tid) {
-                process.image = self.late.executed(tid, process.image, self.live);
+                process.image = self.late.executed(tid, process.image);
                 process.exe = Some(self.live.executable(tid));
             }
         }
@@ -331,23 +332,8 @@ impl<'a> Tracer<'a> {
                 self.recorder.exit(tid, result, tracee, self.live);
                 false
             }
-            Stop::Entry {
-                audit,
-                nr,
-                args,
-                ip,
-            } if !self.late.is_replay(tid) => {
-                let made = Made {
-                    audit,
-                    nr,
-                    args,
-                    ip,
-                    tid,
-                };
-                // One that was not announced yet is asked what it is.
-                let exe = self.tree.process(tid).and_then(|process| process.exe);
-                let exe = exe.unwrap_or_else(|| self.live.executable(tid));
-                let seen = self.recorder.entry(&made, exe, tracee, self.live);
+            Stop::Entry(made) if !self.late.is_replay(tid) => {
+                let seen = self.enter(&made, tracee);
                 let recorder = &self.recorder;
                 let executing = |tid| recorder.is_executing(tid);
                 let world = (
@@ -355,10 +341,31 @@ impl<'a> Tracer<'a> {
                     self.live,
                     &executing as &dyn Fn(Tid) -> bool,
                 );
-                self.late.at_entry(tid, seen, (audit, &args), tracee, world)
+                self.late.at_entry(&made, seen, tracee, world)
+            }
+            Stop::Foreign(made) => {
+                // With two stops a call it was taken down at its entry.
+                if self.watch(tid) == Some(Watch::Filter) {
+                    self.enter(&made, tracee);
+                }
+                // What the kernel answers when there is no tracer. It fails when the tracee was killed.
+                let _ = Registers::refuse(tracee, Errno::ENOSYS);
+                false
             }
             _ => false,
         }
+    }
+
+    /// A call is entered.
+    fn enter(&mut self, made: &Made, tracee: &Stopped) -> Seen {
+        // One that was not announced yet is asked what it is.
+        let exe = self.tree.process(made.tid).and_then(|process| process.exe);
+        let exe = exe.unwrap_or_else(|| self.live.executable(made.tid));
+        self.recorder.entry(made, exe, tracee, self.live)
+    }
+
+    fn watch(&self, tid: Tid) -> Option<Watch> {
+        self.tree.process(tid).map(|process| process.watch)
     }
 
     /// Resumes a task of the command's, or lets it go when nothing more is to be seen of it.
@@ -372,7 +379,7 @@ impl<'a> Tracer<'a> {
         if reaction.resume == Resume::Listen {
             self.tell_of_stop(tid, raw.signal);
         }
-        let watch = self.tree.process(tid).map(|process| process.watch);
+        let watch = self.watch(tid);
         let waits = self.recorder.waits_for(tid);
         let resume = match (watch, reaction.resume) {
             (Some(Watch::Listener), _) if !waits => {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::live::{Live, Made, Seen};
+use super::live::{Live, Seen};
 use super::place::Maps;
-use super::stop::{Birth, Stop};
+use super::stop::{Birth, Made, Stop};
 use super::tree::Kin;
 use super::unhide::Unhider;
 use crate::recording::{ExeId, Note};

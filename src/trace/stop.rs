@@ -1,5 +1,6 @@
 //! Stops, in the words of `ptrace(2)`: what a raw wait status and a few questions to the kernel mean.
 
+use super::known::MARK;
 use crate::sys::ptrace::{Stopped, SyscallStop};
 use crate::sys::signal::Signal;
 use crate::sys::wait::RawStop;
@@ -8,14 +9,10 @@ use crate::sys::{Errno, Tid};
 /// Why a tracee is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Syscall-entry-stop, or a seccomp-stop: a filter answered `TRACE`.
-    Entry {
-        audit: u32,
-        nr: u32,
-        args: [u64; 6],
-        /// Where the call was made.
-        ip: u64,
-    },
+    /// Syscall-entry-stop, or a seccomp-stop: our filter does not know the call.
+    Entry(Made),
+    /// A seccomp-stop that a filter of the program's own asks for. Its tracer is not there.
+    Foreign(Made),
     /// Syscall-exit-stop; a negative result is an errno.
     Exit { result: i64 },
     /// Signal-delivery-stop.
@@ -30,6 +27,21 @@ pub(crate) enum Stop {
     Born { child: Tid, birth: Birth },
     /// Any other event, or a syscall-stop that could not be read.
     Other,
+}
+
+/// A call as a stop or a notification shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// `AUDIT_ARCH_*` of the caller.
+    pub(crate) audit: u32,
+    /// The number.
+    pub(crate) nr: u32,
+    /// The argument registers.
+    pub(crate) args: [u64; 6],
+    /// The instruction after the one that made it.
+    pub(crate) ip: u64,
+    /// The thread.
+    pub(crate) tid: Tid,
 }
 
 /// Which event told of a child.
@@ -51,13 +63,14 @@ impl Stop {
                 nr,
                 args,
                 ip,
-            } => Self::Entry {
+            } => Self::Entry(Made {
                 audit,
                 // The kernel uses the low half of the register only.
                 nr: (nr & 0xffff_ffff) as u32,
                 args,
                 ip,
-            },
+                tid: raw.tracee.tid(),
+            }),
             SyscallStop::Exit { result } => Self::Exit { result },
             SyscallStop::None => Self::Other,
         })
@@ -72,7 +85,13 @@ impl Stop {
         };
         Ok(match raw.event {
             0 if raw.signal == libc::SIGTRAP | 0x80 => Self::of_syscall(raw)?,
-            libc::PTRACE_EVENT_SECCOMP => Self::of_syscall(raw)?,
+            libc::PTRACE_EVENT_SECCOMP => {
+                let ours = raw.tracee.event_message()? == Tid::from(MARK);
+                match Self::of_syscall(raw)? {
+                    Self::Entry(made) if !ours => Self::Foreign(made),
+                    stop => stop,
+                }
+            }
             0 => Self::Signal(Signal::from_raw(raw.signal)),
             libc::PTRACE_EVENT_STOP if raw.signal == libc::SIGTRAP => Self::Halt,
             libc::PTRACE_EVENT_STOP => Self::Group,

@@ -243,7 +243,6 @@ fn set_user_id_programs_keep_their_rights_when_asked() {
 }
 
 #[test]
-#[ignore = "the learner does not name them yet"]
 fn set_user_id_programs_that_lose_their_rights_are_named() {
     needs_root!();
     needs!("setpriv");
