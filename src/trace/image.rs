@@ -79,7 +79,7 @@ struct Experience {
 #[derive(Debug)]
 pub(crate) struct Images {
     pace: Pace,
-    images: HashMap<u64, Image>,
+    running: HashMap<u64, Image>,
     last: u64,
     known: HashMap<File, Experience>,
     /// Programs that were started since the last call that was new.
@@ -113,7 +113,7 @@ impl Sign {
 impl Images {
     pub(crate) fn new(pace: Pace) -> Self {
         // Number 0 is the launcher's child before its exec.
-        let images = HashMap::from([(
+        let running = HashMap::from([(
             0,
             Image {
                 processes: 1,
@@ -122,7 +122,7 @@ impl Images {
         )]);
         Self {
             pace,
-            images,
+            running,
             last: 0,
             known: HashMap::new(),
             quiet_starts: 0,
@@ -132,7 +132,7 @@ impl Images {
     /// A process that ran `before` has executed a file. Returns the number of what it runs now. `covered`: earlier
     /// runs have learned the file.
     pub(crate) fn executed(&mut self, before: u64, file: Option<File>, covered: bool) -> u64 {
-        if let Some(image) = self.images.get_mut(&before)
+        if let Some(image) = self.running.get_mut(&before)
             && image.processes > 1
         {
             // Somebody else runs it still: it has forked, and its child is what executes.
@@ -154,20 +154,20 @@ impl Images {
             processes: 1,
             ..Image::default()
         };
-        self.images.insert(self.last, image);
+        self.running.insert(self.last, image);
         self.last
     }
 
     /// A process that runs it was forked.
     pub(crate) fn forked(&mut self, image: u64) {
-        if let Some(image) = self.images.get_mut(&image) {
+        if let Some(image) = self.running.get_mut(&image) {
             image.processes += 1;
         }
     }
 
     /// A process that ran it has ended, is not traced any more, or runs something else.
     pub(crate) fn left(&mut self, number: u64) {
-        let Some(image) = self.images.get_mut(&number) else {
+        let Some(image) = self.running.get_mut(&number) else {
             return;
         };
         image.processes = image.processes.saturating_sub(1);
@@ -175,7 +175,7 @@ impl Images {
         if image.processes > 0 {
             return;
         }
-        self.images.remove(&number);
+        self.running.remove(&number);
         if let Some(file) = image.file {
             let experience = self.known.entry(file).or_default();
             experience.starts |= image.starts > 0;
@@ -187,7 +187,7 @@ impl Images {
         if new {
             self.quiet_starts = 0;
         }
-        let Some(image) = self.images.get_mut(&image) else {
+        let Some(image) = self.running.get_mut(&image) else {
             return;
         };
         image.calls += 1;
@@ -203,7 +203,7 @@ impl Images {
 
     /// Is a process that runs it ready?
     pub(crate) fn is_ready(&self, image: u64) -> bool {
-        let Some(image) = self.images.get(&image) else {
+        let Some(image) = self.running.get(&image) else {
             return false;
         };
         match self.pace {
@@ -304,7 +304,7 @@ mod tests {
             // The first of them shows something new.
             images.calls(child, Some("mmap"), 0, start == 0);
             images.left(child);
-            assert_eq!(images.is_ready(shell), false, "{start}");
+            assert!(!images.is_ready(shell), "{start}");
             if start + 1 < STARTS - QUIET_STARTS {
                 images.calls(child, None, 0, true);
             }

@@ -76,7 +76,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Progress {
     /// Resume the process to its next syscall-stop.
-    UnderWay(Injection),
+    UnderWay(Box<Injection>),
     /// The process is as it was, before the instruction that makes its call.
     Over(Outcome, Option<Signal>),
 }
@@ -91,7 +91,7 @@ impl Injection {
         filter: &Filter,
         flags: libc::c_ulong,
         alone: bool,
-    ) -> Result<Self, Errno> {
+    ) -> Result<Box<Self>, Errno> {
         let registers = Registers::at_entry(tracee)?;
         let secret = process::secret()?;
         let mut program = filter.program().to_vec();
@@ -108,12 +108,12 @@ impl Injection {
             Ok(_) => return Err(Errno::EMFILE),
         }
         let memory = Memory::open(tracee.tid())?;
-        let mut injection = Self {
+        let mut injection = Box::new(Self {
             mask: tracee.signal_mask()?,
             registers,
             memory,
             process,
-            program: program.iter().flat_map(bytes).collect(),
+            program: program.iter().copied().flat_map(bytes).collect(),
             flags,
             secret,
             place: Place::Mapped {
@@ -123,7 +123,7 @@ impl Injection {
             step: Step::Map,
             outcome: Outcome::Refused(Errno::EFAULT),
             signal: None,
-        };
+        });
         let begun = injection.start(tracee, alone);
         if begun.is_err() {
             // The tracee was killed, or it is one that cannot be written to, and then nothing was.
@@ -174,8 +174,12 @@ impl Injection {
     ///
     /// # Errors
     /// It was killed.
-    pub(super) fn advance(mut self, stop: &Stop, tracee: &Stopped) -> Result<Progress, Errno> {
-        let result = match *stop {
+    pub(super) fn advance(
+        mut self: Box<Self>,
+        why: &Stop,
+        tracee: &Stopped,
+    ) -> Result<Progress, Errno> {
+        let result = match *why {
             Stop::Exit { result } => result,
             Stop::Signal(signal) => {
                 self.signal = Some(signal);
@@ -191,17 +195,13 @@ impl Injection {
             Step::Close => self.unmap(),
             Step::Unmap => None,
         };
-        match next {
-            Some((step, call)) => {
-                self.step = step;
-                self.registers.call(&call, tracee)?;
-                Ok(Progress::UnderWay(self))
-            }
-            None => {
-                self.put_back(tracee)?;
-                Ok(Progress::Over(self.outcome, self.signal))
-            }
-        }
+        let Some((step, call)) = next else {
+            self.put_back(tracee)?;
+            return Ok(Progress::Over(self.outcome, self.signal));
+        };
+        self.step = step;
+        self.registers.call(&call, tracee)?;
+        Ok(Progress::UnderWay(self))
     }
 
     fn mapped(&mut self, result: i64) -> Option<(Step, Call)> {
@@ -255,9 +255,12 @@ impl Injection {
     }
 
     /// A call of at most three arguments that the filter takes for ours.
-    fn secretly(&self, nr: libc::c_long, [a, b, c]: [u64; 3]) -> Call {
-        let [d, e, f] = self.secret;
-        Call::new(nr, [a, b, c, d, e, f])
+    fn secretly(&self, nr: libc::c_long, own: [u64; 3]) -> Call {
+        let mut call = Call::new(nr, own);
+        for (arg, secret) in call.args.iter_mut().skip(own.len()).zip(self.secret) {
+            *arg = secret;
+        }
+        call
     }
 
     /// Everything as it was, before the instruction that makes the program's own call.
@@ -274,10 +277,9 @@ impl Injection {
 const HEADER: usize = 16;
 
 /// An instruction as it lies in memory.
-fn bytes(insn: &Insn) -> [u8; 8] {
-    let [a, b] = insn.code.to_ne_bytes();
-    let [c, d, e, f] = insn.k.to_ne_bytes();
-    [a, b, insn.jt, insn.jf, c, d, e, f]
+fn bytes(insn: Insn) -> Vec<u8> {
+    let Insn { code, jt, jf, k } = insn;
+    [&code.to_ne_bytes()[..], &[jt, jf], &k.to_ne_bytes()].concat()
 }
 
 /// What a syscall returned, negative errnos told apart.

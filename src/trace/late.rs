@@ -64,7 +64,7 @@ pub(super) struct Late {
     /// `None`: nothing is injected.
     means: Option<Means>,
     near: Option<Near>,
-    under_way: HashMap<Tid, Injection>,
+    under_way: HashMap<Tid, Box<Injection>>,
     /// Executions that wait for an injection into their process: it would lose the listener.
     parked: Vec<Stopped>,
     /// Tasks whose next entry-stop is one that was seen already.
@@ -328,9 +328,8 @@ impl Late {
         });
         match told {
             Telling::Shows => near.leave_alone(tid),
-            Telling::HandsOn => near.release(tid),
             Telling::No if stops => near.hold(tid),
-            Telling::No => near.release(tid),
+            Telling::No | Telling::HandsOn => near.release(tid),
         }
     }
 

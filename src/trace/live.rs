@@ -196,7 +196,7 @@ mod tests {
             ("seccomp", [1, 8], Some(Note::OwnListener)),
             ("seccomp", [2, 0], None),
             ("prctl", [22, 2], Some(Note::OwnFilter)),
-            ("prctl", [22 | 1 << 32, 2], Some(Note::OwnFilter)),
+            ("prctl", [0x1_0000_0016, 2], Some(Note::OwnFilter)),
             ("prctl", [38, 1], None),
             ("read", [1, 0], None),
         ];

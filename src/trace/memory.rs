@@ -20,23 +20,27 @@ impl Memory {
             .read(true)
             .write(true)
             .open(format!("/proc/{tid}/mem"));
-        file.map(Self).map_err(errno)
+        file.map(Self).map_err(|error| errno(&error))
     }
 
     /// What lies at `address`.
     pub(super) fn read(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, address).map_err(errno)?;
+        self.0
+            .read_exact_at(&mut bytes, address)
+            .map_err(|error| errno(&error))?;
         Ok(bytes)
     }
 
     /// Overwrites what lies at `address`.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        self.0.write_all_at(bytes, address).map_err(errno)
+        self.0
+            .write_all_at(bytes, address)
+            .map_err(|error| errno(&error))
     }
 }
 
 /// A short read or write has no errno: the rest is not mapped.
-fn errno(error: io::Error) -> Errno {
+fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EFAULT, Errno::from_raw)
 }

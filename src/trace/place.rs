@@ -39,12 +39,11 @@ impl Maps {
             .files
             .iter()
             .position(|mapped| mapped.addresses.contains(&at));
-        let mapped = match known {
-            Some(known) => self.files.get(known)?,
-            None => {
-                self.files.push(find(tid, at)?);
-                self.files.last()?
-            }
+        let mapped = if let Some(known) = known {
+            self.files.get(known)?
+        } else {
+            self.files.push(find(tid, at)?);
+            self.files.last()?
         };
         (!mapped.file.is_empty()).then(|| Place {
             library: mapped.file.clone(),

@@ -167,14 +167,15 @@ mod tests {
     fn the_kind_of_a_child_follows_from_its_flags() {
         const THREAD: u64 = 0x1_0000;
         const VM: u64 = 0x100;
+        const CHLD: u64 = 0x11;
         let cases = [
-            (Birth::Fork, Some(17), Kin::Process),
-            (Birth::Fork, Some(17 | VM), Kin::Sharer),
+            (Birth::Fork, Some(CHLD), Kin::Process),
+            (Birth::Fork, Some(CHLD | VM), Kin::Sharer),
             (Birth::Fork, None, Kin::Sharer),
             (Birth::Vfork, None, Kin::Guest),
-            (Birth::Vfork, Some(VM | 0x4000 | 17), Kin::Guest),
+            (Birth::Vfork, Some(VM | 0x4000 | CHLD), Kin::Guest),
             (Birth::Clone, Some(THREAD | VM), Kin::Thread),
-            (Birth::Fork, Some(THREAD | VM | 17), Kin::Thread),
+            (Birth::Fork, Some(THREAD | VM | CHLD), Kin::Thread),
             (Birth::Clone, Some(VM), Kin::Sharer),
             (Birth::Clone, Some(0), Kin::Process),
             (Birth::Clone, None, Kin::Sharer),
