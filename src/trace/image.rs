@@ -11,6 +11,7 @@
 //!   are waited for until they have served; while they wait they make no calls, so that costs nothing.
 //! * Those that start other programs (shells, build tools) make few calls themselves, and hand their filter down. They
 //!   are waited for until several programs in a row have shown nothing new, or for ever.
+//! * A new thread or child begins something of its own: calls are counted anew from there.
 //! * A program that has been seen to its filter or to its end, in this run or an earlier one, needs no warm-up.
 
 use std::collections::HashMap;
@@ -92,6 +93,7 @@ enum Sign {
     Listens,
     Accepts,
     Waits,
+    Multiplies,
     Nothing,
 }
 
@@ -100,6 +102,7 @@ impl Sign {
         // The domain of a socket: AF_INET and AF_INET6.
         const INTERNET: [u64; 2] = [2, 10];
         match name {
+            "clone" | "clone3" | "fork" | "vfork" => Self::Multiplies,
             "listen" => Self::Listens,
             "accept" | "accept4" => Self::Accepts,
             "socket" if INTERNET.contains(&(first & 0xffff_ffff)) => Self::Waits,
@@ -132,16 +135,13 @@ impl Images {
     /// A process that ran `before` has executed a file. Returns the number of what it runs now. `covered`: earlier
     /// runs have learned the file.
     pub(crate) fn executed(&mut self, before: u64, file: Option<File>, covered: bool) -> u64 {
-        if let Some(image) = self.running.get_mut(&before)
-            && image.processes > 1
+        // Somebody else runs it still: it has forked, and its child is what executes.
+        if self
+            .running
+            .get(&before)
+            .is_some_and(|image| image.processes > 1)
         {
-            // Somebody else runs it still: it has forked, and its child is what executes.
-            image.starts += 1;
-            if let Some(file) = image.file {
-                self.known
-                    .entry(file)
-                    .and_modify(|known| known.starts = true);
-            }
+            self.started(before);
         }
         self.left(before);
         self.last += 1;
@@ -156,6 +156,16 @@ impl Images {
         };
         self.running.insert(self.last, image);
         self.last
+    }
+
+    /// A process that runs it has started another program.
+    pub(crate) fn started(&mut self, image: u64) {
+        if let Some(image) = self.running.get_mut(&image) {
+            image.starts += 1;
+            if let Some(known) = image.file.and_then(|file| self.known.get_mut(&file)) {
+                known.starts = true;
+            }
+        }
     }
 
     /// A process that runs it was forked.
@@ -197,6 +207,7 @@ impl Images {
             Sign::Listens => image.serves = true,
             Sign::Accepts => image.served = image.served.max(1),
             Sign::Waits => image.patient = true,
+            Sign::Multiplies => image.quiet = 0,
             Sign::Nothing => {}
         }
     }
@@ -248,6 +259,23 @@ mod tests {
         let image = images.executed(0, FILE, false);
         make(&mut images, image, &[("openat", 0, QUIET)]);
         assert!(!images.is_ready(image));
+        make(&mut images, image, &[("read", 0, QUIET + 1)]);
+        assert!(images.is_ready(image));
+    }
+
+    #[test]
+    fn one_that_makes_threads_is_watched_until_they_have_begun() {
+        let mut images = Images::new(Pace::Auto);
+        let image = images.executed(0, FILE, false);
+        for _ in 0..100 {
+            make(
+                &mut images,
+                image,
+                &[("mmap", 0, QUIET - 2), ("clone3", 0, 1)],
+            );
+            images.calls(image, Some("mmap"), 0, false);
+            assert!(!images.is_ready(image));
+        }
         make(&mut images, image, &[("read", 0, QUIET + 1)]);
         assert!(images.is_ready(image));
     }

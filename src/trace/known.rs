@@ -64,7 +64,10 @@ fn rules(known: &Known, arch: Arch, unknown: Unknown) -> BTreeMap<u32, Vec<Rule>
     // A stop or a signal while it waits for us makes a program call it, or not: it says nothing.
     let restart = Sysno::parse(arch, "restart_syscall");
     let free = of_arch.copied().chain(restart);
-    free.map(|sysno| (sysno.nr, rules_of(sysno, known.threads, unknown)))
+    // That there are threads matters for what they need, and that is known already where they have needed it.
+    let futex = Sysno::parse(arch, "futex");
+    let threads = known.threads || futex.is_some_and(|futex| known.calls.contains(&futex));
+    free.map(|sysno| (sysno.nr, rules_of(sysno, threads, unknown)))
         .collect()
 }
 

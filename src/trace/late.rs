@@ -19,7 +19,7 @@ use super::known::{self, Known, Unknown};
 use super::live::{Live, Seen, restricts};
 use super::near::{Near, Telling, telling};
 use super::stop::{Made, Stop};
-use super::tree::{Process, Tree, Watch};
+use super::tree::{News, Process, Tree, Watch};
 use crate::filter::{Filter, Launch, Options};
 use crate::recording::Note;
 use crate::sys::ptrace::Stopped;
@@ -277,9 +277,13 @@ impl Late {
         self.images.executed(before, file, covered)
     }
 
-    /// A process was forked.
-    pub(super) fn forked(&mut self, image: u64) {
-        self.images.forked(image);
+    /// A process has a child.
+    pub(super) fn hears(&mut self, news: Option<News>) {
+        match news {
+            Some(News::Forked { image }) => self.images.forked(image),
+            Some(News::Started { by }) => self.images.started(by),
+            None => {}
+        }
     }
 
     /// A process is not traced any more.

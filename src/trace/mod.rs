@@ -40,7 +40,7 @@ use self::late::{Late, Step};
 use self::live::Seen;
 use self::record::Recorder;
 use self::stop::{Made, Stop};
-use self::tree::{Kin, Process, Reaction, Tree, Watch};
+use self::tree::{Kin, News, Process, Reaction, Tree, Watch};
 use crate::descendants;
 use crate::recording::{Fate, Note};
 use crate::sys::ptrace::{self, Resume, Stopped};
@@ -297,9 +297,9 @@ impl<'a> Tracer<'a> {
     fn learn(&mut self, tid: Tid, stop: &Stop) -> Reaction {
         if let Stop::Born { child, birth } = *stop {
             let kin = self.recorder.born(tid, birth, self.live);
-            let reaction = self.tree.born(tid, child, kin);
+            let (reaction, news) = self.tree.born(tid, child, kin);
             if reaction.confirm.is_none() {
-                self.announced(child, kin);
+                self.announced(news, kin);
             }
             return reaction;
         }
@@ -314,12 +314,8 @@ impl<'a> Tracer<'a> {
         reaction
     }
 
-    fn announced(&mut self, child: Tid, kin: Kin) {
-        if kin != Kin::Thread
-            && let Some(process) = self.tree.process(child)
-        {
-            self.late.forked(process.image);
-        }
+    fn announced(&mut self, news: Option<News>, kin: Kin) {
+        self.late.hears(news);
         let mut recording = self.live.recording();
         recording.tasks = self.tree.tasks;
         recording.processes += u64::from(kin != Kin::Thread);
@@ -419,8 +415,8 @@ impl<'a> Tracer<'a> {
         let Ok(found) = wait::next(child, Block::No) else {
             return Ok(());
         };
-        self.tree.confirmed(parent, child, kin);
-        self.announced(child, kin);
+        let news = self.tree.confirmed(parent, child, kin);
+        self.announced(news, kin);
         found.map_or(Ok(()), |(tid, change)| self.handle(tid, change))
     }
 

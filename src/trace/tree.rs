@@ -108,6 +108,21 @@ pub(crate) struct Reaction {
     pub(crate) confirm: Option<(Tid, Kin)>,
 }
 
+/// What an announcement says about the programs that run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// One more process runs this image.
+    Forked {
+        /// Its number.
+        image: u64,
+    },
+    /// A process that ran this image has a child that runs another by now.
+    Started {
+        /// Its number.
+        by: u64,
+    },
+}
+
 impl Reaction {
     pub(crate) const GO_ON: Self = Self {
         resume: Resume::ToSyscall,
@@ -202,41 +217,43 @@ impl Tree {
         }
     }
 
-    /// A parent's event told of this child. The answer is for the parent.
-    pub(crate) fn born(&mut self, parent: Tid, child: Tid, kin: Kin) -> Reaction {
+    /// A parent's event told of this child. The reaction is for the parent.
+    pub(crate) fn born(&mut self, parent: Tid, child: Tid, kin: Kin) -> (Reaction, Option<News>) {
         self.add(parent, None);
-        let confirm = if child == 0 {
-            None
-        } else if self.unannounced.remove(&child) {
-            // It is dead, or the number is another task's by now.
-            Some((child, kin))
-        } else {
-            self.announce(parent, child, kin);
-            None
-        };
-        Reaction {
-            confirm,
-            ..self.go_on(parent)
+        let go_on = self.go_on(parent);
+        if child == 0 {
+            return (go_on, None);
         }
+        if self.unannounced.remove(&child) {
+            // It is dead, or the number is another task's by now.
+            let confirm = Some((child, kin));
+            return (Reaction { confirm, ..go_on }, None);
+        }
+        (go_on, self.announce(parent, child, kin))
     }
 
     /// The answer to [`Reaction::confirm`]: the task exists.
-    pub(crate) fn confirmed(&mut self, parent: Tid, child: Tid, kin: Kin) {
-        self.announce(parent, child, kin);
+    pub(crate) fn confirmed(&mut self, parent: Tid, child: Tid, kin: Kin) -> Option<News> {
+        self.announce(parent, child, kin)
     }
 
-    fn announce(&mut self, parent: Tid, child: Tid, kin: Kin) {
-        let of_parent = self.alive.get(&parent).and_then(|task| task.process);
+    fn announce(&mut self, parent: Tid, child: Tid, kin: Kin) -> Option<News> {
+        self.add(child, None);
         // Where the parent's own process is not known yet, its child's is not either, and both just stop.
-        let process = match (of_parent, kin) {
-            (Some(process), Kin::Thread) => Some(process),
-            (Some(process), _) => self.fork(process, kin),
-            (None, _) => None,
-        };
-        self.add(child, process);
-        if let Some(task) = self.alive.get_mut(&child) {
-            task.announced = true;
+        let of_parent = self.alive.get(&parent)?.process;
+        let task = self.alive.get_mut(&child)?;
+        task.announced = true;
+        let by = self.processes.get(&of_parent?)?.image;
+        if task.process.is_some() {
+            return Some(News::Started { by });
         }
+        if kin == Kin::Thread {
+            self.add(child, of_parent);
+            return None;
+        }
+        let process = self.fork(of_parent?, kin);
+        self.add(child, process);
+        Some(News::Forked { image: by })
     }
 
     fn fork(&mut self, parent: ProcessId, kin: Kin) -> Option<ProcessId> {
@@ -409,7 +426,7 @@ mod tests {
 
     fn feed(tree: &mut Tree, tid: Tid, stop: Stop) -> Reaction {
         match stop {
-            Stop::Born { child, .. } => tree.born(tid, child, Kin::Process),
+            Stop::Born { child, .. } => tree.born(tid, child, Kin::Process).0,
             _ => tree.stopped(tid, &stop),
         }
     }
@@ -521,7 +538,7 @@ mod tests {
     fn a_reused_number_is_confirmed_by_the_kernel() {
         let mut tree = run(&[Event::Stop(11, Stop::Halt), Event::End(11)]);
         assert_eq!(
-            tree.born(MAIN, 11, Kin::Process).confirm,
+            tree.born(MAIN, 11, Kin::Process).0.confirm,
             Some((11, Kin::Process))
         );
         assert!(!tree.alive.contains_key(&11));
@@ -578,7 +595,7 @@ mod tests {
                 for (stop, tid) in order {
                     match stop {
                         Some(stop) => drop(tree.stopped(tid, &stop)),
-                        None => drop(tree.born(MAIN, tid, kin)),
+                        None => drop(tree.born(MAIN, tid, kin).0),
                     }
                 }
                 assert_eq!(tree.process(MAIN).unwrap().is_alone(), alone, "{kin:?}");
@@ -612,5 +629,25 @@ mod tests {
             let stops_at_calls = after.resume == Resume::ToSyscall;
             assert_eq!(stops_at_calls, watch != Watch::Filter, "{watch:?}");
         }
+    }
+
+    #[test]
+    fn a_child_that_executes_before_its_parent_tells_of_it_is_a_process_of_its_own() {
+        let mut tree = Tree::new(MAIN);
+        tree.process_mut(MAIN).unwrap().image = 5;
+        tree.stopped(11, &Stop::Halt);
+        tree.stopped(11, &Stop::Exec { former: 11 });
+        assert_eq!(tree.process(11).unwrap().watch, Watch::Stranger);
+        let (_, news) = tree.born(MAIN, 11, Kin::Process);
+        assert_eq!(news, Some(News::Started { by: 5 }));
+        assert_eq!(tree.processes.len(), 2);
+        let (_, news) = tree.born(MAIN, 12, Kin::Process);
+        assert_eq!(news, Some(News::Forked { image: 5 }));
+        let (_, news) = tree.born(MAIN, 13, Kin::Thread);
+        assert_eq!(news, None);
+        for tid in [11, 12, 13, MAIN] {
+            tree.ended(tid, OK);
+        }
+        assert!(tree.processes.is_empty() && tree.is_over());
     }
 }
