@@ -27,7 +27,7 @@
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
-//! | 3 | `profile`, `evidence`, `filter`, `trace`, `launch`, `supervise` | the parts |
+//! | 3 | `profile`, `evidence`, `filter`, `diff`, `trace`, `launch`, `supervise` | the parts |
 //! | 4 | `confine` | the launcher's own sandbox |
 //! | 5 | `learn`, `enforce` | the two modes |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
@@ -41,6 +41,7 @@ pub mod bpf;
 pub mod cli;
 mod command;
 mod confine;
+pub mod diff;
 mod enforce;
 pub mod evidence;
 pub mod exit;

@@ -3,10 +3,12 @@
 
 mod args;
 mod compile;
+mod diff;
 mod enforce;
 mod error;
 mod input;
 mod learn;
+mod merge;
 mod simulate;
 mod target;
 mod ui;

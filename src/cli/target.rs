@@ -10,7 +10,7 @@ use super::input;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::enforce::{CapsDropped, Privileges};
-use crate::profile::{Capabilities, Host, KernelVersion, Resolved};
+use crate::profile::{Capabilities, Host, KernelVersion, Profile, Reading, Resolved};
 
 /// A profile, and the host to look at it for.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,13 @@ pub(super) struct TargetArgs {
     #[arg(value_name = "PROFILE")]
     pub(super) profile: PathBuf,
 
+    #[command(flatten)]
+    pub(super) host: HostArgs,
+}
+
+/// The host to look at profiles for, and how they are read.
+#[derive(Debug, clap::Args)]
+pub(super) struct HostArgs {
     /// The architectures, the native one first [default: this machine's and those that the profile lists]
     #[arg(long, value_name = "ARCH", value_delimiter = ',', value_parser = arch)]
     pub(super) arch: Vec<Arch>,
@@ -53,31 +60,52 @@ pub(super) enum SomeCap {
 impl TargetArgs {
     /// Reads and resolves the profile, and tells what is odd about it.
     pub(super) fn resolve(&self) -> Result<Resolved, Error> {
-        let name = self.name();
-        let (mut profile, mut warnings) = input::read(&self.profile)?;
-        if !self.arch.is_empty() {
-            profile.architectures.clone_from(&self.arch);
-            profile.arch_map.clear();
-        }
-        let host = Host {
-            native: self.native(),
-            kernel: self.kernel.map_or_else(input::running_kernel, Ok)?,
-            caps: self.capabilities()?,
-        };
-        let reading = self.reading.reading(self.default_action);
-        let resolved = input::resolve(&name, &profile, &host, reading)?;
+        self.host.resolve(&self.profile)
+    }
+
+    /// The architecture of the machine that the profile is looked at for.
+    pub(super) fn native(&self) -> Arch {
+        self.host.native()
+    }
+}
+
+impl HostArgs {
+    /// Reads and resolves a profile, and tells what is odd about it.
+    pub(super) fn resolve(&self, path: &Path) -> Result<Resolved, Error> {
+        let name = path.display().to_string();
+        let (mut profile, mut warnings) = input::read(path)?;
+        self.narrow(&mut profile);
+        let resolved = input::resolve(&name, &profile, &self.host()?, self.reading())?;
         warnings.extend(resolved.warnings.iter().cloned());
         input::tell(&name, &warnings, self.strict)?;
         Ok(resolved)
     }
 
-    /// The architecture of the machine that the profile is looked at for.
-    pub(super) fn native(&self) -> Arch {
-        self.arch.first().copied().unwrap_or(Arch::NATIVE)
+    /// Gives the profile the architectures that were asked for.
+    pub(super) fn narrow(&self, profile: &mut Profile) {
+        if !self.arch.is_empty() {
+            profile.architectures.clone_from(&self.arch);
+            profile.arch_map.clear();
+        }
     }
 
-    fn name(&self) -> String {
-        Path::display(&self.profile).to_string()
+    /// The host.
+    pub(super) fn host(&self) -> Result<Host, Error> {
+        Ok(Host {
+            native: self.native(),
+            kernel: self.kernel.map_or_else(input::running_kernel, Ok)?,
+            caps: self.capabilities()?,
+        })
+    }
+
+    /// How profiles are read.
+    pub(super) fn reading(&self) -> Reading {
+        self.reading.reading(self.default_action)
+    }
+
+    /// The architecture of the machine that profiles are looked at for.
+    pub(super) fn native(&self) -> Arch {
+        self.arch.first().copied().unwrap_or(Arch::NATIVE)
     }
 
     fn capabilities(&self) -> Result<Capabilities, Error> {

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{compile, simulate};
+use super::{compile, diff, merge, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -17,6 +17,8 @@ pub(super) struct Verbs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Compile(compile::Args),
+    Diff(diff::Args),
+    Merge(merge::Args),
     Simulate(simulate::Args),
 }
 
@@ -31,6 +33,8 @@ impl Verbs {
     pub(super) fn run(&self) -> Result<Exit, Error> {
         match &self.verb {
             Verb::Compile(args) => compile::run(args),
+            Verb::Diff(args) => diff::run(args),
+            Verb::Merge(args) => merge::run(args),
             Verb::Simulate(args) => simulate::run(args),
         }
     }

@@ -23,6 +23,7 @@ mod multiplex;
 mod nearest;
 mod overlap;
 mod parse;
+mod reconcile;
 mod resolve;
 mod width;
 mod write;
@@ -38,4 +39,5 @@ pub use model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
 };
 pub use parse::{MAX_SIZE, ParseError};
+pub use reconcile::Conflict;
 pub use resolve::{Flags, Resolved};

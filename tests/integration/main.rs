@@ -18,6 +18,7 @@
 
 mod bad_input;
 mod cli;
+mod diff;
 mod enforce;
 mod exactness;
 mod exit_status;
@@ -28,6 +29,7 @@ mod layers;
 mod learn;
 #[expect(dead_code, reason = "the bench uses it too")]
 mod libseccomp;
+mod merge;
 mod oracle_evaluate;
 mod oracle_kernel;
 mod oracle_libseccomp;
