@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use seccomp_run::arch::Arch;
 use seccomp_run::bpf::vm::Vm;
 use seccomp_run::bpf::{Insn, SeccompData, cache};
-use seccomp_run::filter::{Filter, Options};
+use seccomp_run::filter::{Filter, Launch, Options};
 use seccomp_run::profile::{
     ArgWidth, Capabilities, Dialect, Host, KernelVersion, Profile, Reading, UnknownCalls,
 };
@@ -145,9 +145,9 @@ fn of_a_profile(helper: &str, profile: &Value, arches: &[Arch], goal: (usize, us
         })
         .collect();
     for (name, reading, launch) in [
-        ("ours", LIBSECCOMPS, false),
-        ("ours, by default", Reading::default(), false),
-        ("ours, as launched", Reading::default(), true),
+        ("ours", LIBSECCOMPS, Launch::None),
+        ("ours, by default", Reading::default(), Launch::None),
+        ("ours, as launched", Reading::default(), Launch::Exec),
     ] {
         let options = Options {
             launch,

@@ -51,7 +51,9 @@ pub(crate) fn confine(child: &Child, held: u64) -> Result<(), ConfineError> {
     };
     caps::set(&capabilities).map_err(failed("drop capabilities"))?;
     process::set_no_new_privs().map_err(failed("set no_new_privs"))?;
-    seccomp::install(filter.program(), 0).map_err(failed("install its filter"))
+    seccomp::install(filter.program(), 0)
+        .map(drop)
+        .map_err(failed("install its filter"))
 }
 
 /// What the launcher may do from here on. Everything else fails with `EPERM`: were it killed instead, a

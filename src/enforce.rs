@@ -7,7 +7,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use crate::action::Action;
 use crate::command::Command;
 use crate::confine::{self, ConfineError};
-use crate::filter::{CompileError, Filter, Options, arm};
+use crate::filter::{CompileError, Filter, Launch, Options, arm};
 use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
 use crate::profile::Flags;
@@ -189,7 +189,7 @@ pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
     } = request;
     check_kernel(&policy)?;
     let seal = compile(&policy, flags, weights)?;
-    let mut plan = launch::plan(&command)?;
+    let mut plan = launch::plan(&command, launch::take_over()?)?;
     if privileges.allow_new {
         plan.allow_new_privs();
     }
@@ -240,7 +240,7 @@ fn compile(
     let filter = Filter::compile(
         policy,
         &Options {
-            launch: true,
+            launch: Launch::Exec,
             weights,
         },
     )?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::command::Command;
 use crate::exit::Exit;
+use crate::sys::signal::Mask;
 use crate::sys::spawn::{Child, Failure, Image, Plan, SpawnError, Stage};
 use crate::sys::{Errno, process, signal};
 
@@ -80,20 +81,35 @@ pub(crate) const fn exec_exit(errno: Errno) -> Exit {
     }
 }
 
-/// Blocks all signals, so that none is lost from here on, and plans the command's start.
-pub(crate) fn plan(command: &Command) -> Result<Plan, LaunchError> {
+/// What our caller gave us, and the command shall have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    mask: Mask,
+    child_ignored: bool,
+}
+
+/// Blocks all signals, so that none is lost from here on.
+pub(crate) fn take_over() -> Result<Caller, LaunchError> {
     // An ignored SIGCHLD would keep the command's status from us. The command gets it back as it was.
     let child_ignored =
         signal::is_ignored(libc::SIGCHLD).map_err(setup("read signal dispositions"))?;
     signal::set_ignored(libc::SIGCHLD, false).map_err(setup("set signal dispositions"))?;
     let mask = signal::block_all().map_err(setup("block signals"))?;
+    Ok(Caller {
+        mask,
+        child_ignored,
+    })
+}
+
+/// Plans the command's start.
+pub(crate) fn plan(command: &Command, caller: Caller) -> Result<Plan, LaunchError> {
     let (path, args) = command.to_c();
     let image = Image {
         path,
         args,
         env: process::environment(),
     };
-    Plan::new(image, mask, child_ignored).map_err(setup("allocate memory"))
+    Plan::new(image, caller.mask, caller.child_ignored).map_err(setup("allocate memory"))
 }
 
 /// Makes a launcher that stays fit to stay: it adopts orphans, nobody can reach into it, and it holds none

@@ -27,9 +27,12 @@
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `output` | names, exit codes, files |
 //! | 2 | `policy`, `recording` | the two waists |
-//! | 3 | `profile`, `evidence`, `filter`, `diff`, `trace`, `launch`, `supervise` | the parts |
-//! | 4 | `confine` | the launcher's own sandbox |
-//! | 5 | `learn`, `enforce` | the two modes |
+//! | 2 | `groups` | what syscalls are for |
+//! | 3 | `grants` | which syscalls are dangerous |
+//! | 3 | `profile`, `evidence`, `filter`, `diff`, `launch`, `supervise` | the parts |
+//! | 4 | `confine`, `trace` | the launcher's own sandbox; the tracer |
+//! | 4 | `closure`, `estimate`, `explain` | from a recording to a profile; how sure it can be; what it says, in words |
+//! | 5 | `learn`, `enforce`, `convert` | the two modes; other forms of the same rules |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
@@ -39,13 +42,19 @@ pub mod action;
 pub mod arch;
 pub mod bpf;
 pub mod cli;
+mod closure;
 mod command;
 mod confine;
+mod convert;
 pub mod diff;
 mod enforce;
+pub mod estimate;
 pub mod evidence;
 pub mod exit;
+mod explain;
 pub mod filter;
+mod grants;
+mod groups;
 mod launch;
 mod learn;
 mod output;

@@ -30,7 +30,7 @@ pub(crate) fn until_end(child: &Child) -> Result<End, Errno> {
 /// Reaps whatever has ended. Returns how the command ended, if it did.
 fn reap(child: &Child, jobs: &mut JobControl) -> Result<Option<End>, Errno> {
     loop {
-        match wait::job_stops()? {
+        match wait::next(-1, Block::No)? {
             None => return Ok(None),
             Some((pid, Change::Ended(end))) if pid == child.pid() => return Ok(Some(end)),
             Some((pid, Change::Stopped(stop))) if pid == child.pid() => {

@@ -10,6 +10,8 @@ trap 'rm -f "${cleanup[@]}"' EXIT
 needed=(
 	gcc:gcc gcc:libc6-dev strace:strace nginx:nginx-light redis-server:redis-server redis-benchmark:redis-tools wrk:wrk
 	curl:curl git:git python3:python3 busybox:busybox-static bwrap:bubblewrap setpriv:util-linux ps:procps
+	bpftrace:bpftrace gdb:gdb node:nodejs perl:perl make:make sqlite3:sqlite3 jq:jq bc:bc zip:zip
+	runc:runc systemd-analyze:systemd docker-compose:docker-compose
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
@@ -22,6 +24,8 @@ if [ "$(uname -m)" = x86_64 ] && command -v gcc >/dev/null; then
 elif [ "$(uname -m)" = x86_64 ]; then
 	missing+=(gcc-multilib)
 fi
+# For kubernetes-validate, which a test installs for itself.
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 # The C library that our programs are compared with.
 [ -e /usr/include/seccomp.h ] || missing+=(libseccomp-dev)
 if [ ${#missing[@]} -gt 0 ]; then

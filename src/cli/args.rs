@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
 use crate::profile::{ArgWidth, Dialect, Reading, UnknownCalls};
+use crate::trace::{Manner, Pace};
 
 const ABOUT: &str = "Learn which syscalls a program makes, then hold it to them";
 
@@ -184,6 +185,7 @@ impl ReadingArgs {
 }
 
 /// Flags of `--learn`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Learning")]
 pub(crate) struct Learning {
@@ -205,12 +207,70 @@ pub(crate) struct Learning {
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) force: bool,
 
+    /// Only watch: install nothing in the program, and change nothing about it
+    ///
+    /// The program stops at every syscall to its end, which is slow. For programs that install seccomp filters of their
+    /// own or look for ours.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) transparent: bool,
+
+    /// When the learner's filter goes into a process: for tests of this program
+    #[arg(long, value_enum, hide = true, default_value_t, conflicts_with_all = ["enforce", "transparent"])]
+    pub(crate) inject: Inject,
+
+    /// Allow also what another C library or kernel version would use instead
+    ///
+    /// openat for open, clone3 for clone, the 64-bit times of 32-bit machines ... Each rule that this adds says
+    /// in its comment that it is inferred.
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) portable: bool,
+
+    /// Show on the terminal how far learning has come
+    ///
+    /// One line, rewritten about once a second: how many syscalls were made, how long ago the last new one came,
+    /// the chance that another run needs more. It goes to the terminal itself, never into COMMAND's output; where that goes to
+    /// files or to /dev/null, the line is shown without being asked for. SIGUSR1 to seccomp-run prints it once
+    /// on standard error (and is passed on to COMMAND, as every signal is).
+    #[arg(long, conflicts_with = "enforce")]
+    pub(crate) progress: bool,
+
     /// Do not write the evidence beside the profile
     ///
     /// The evidence of FILE.json is FILE.evidence.json: what each run saw, and how often. It is not needed
     /// to enforce; compile uses it to make frequent syscalls cheap.
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) no_evidence: bool,
+}
+
+/// When the learner's filter goes into a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Inject {
+    /// When the process is ready for it.
+    #[default]
+    Auto,
+    /// At its first call.
+    Early,
+    /// After many calls.
+    Late,
+    /// Never.
+    Never,
+}
+
+impl Learning {
+    /// How to trace.
+    pub(crate) const fn manner(&self, no_new_privs: bool) -> Manner {
+        let pace = match self.inject {
+            Inject::Auto => Pace::Auto,
+            Inject::Early => Pace::Early,
+            Inject::Late => Pace::Late,
+            Inject::Never => Pace::Never,
+        };
+        Manner {
+            pace,
+            transparent: self.transparent,
+            no_new_privs,
+        }
+    }
 }
 
 /// Flags of `--enforce`.

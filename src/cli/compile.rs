@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::input;
@@ -13,6 +13,7 @@ use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::filter::{Filter, Options, Stats};
 use crate::output::{Existing, Output};
+use crate::profile::Resolved;
 
 /// Compile a profile to a BPF program
 ///
@@ -68,16 +69,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         })?),
         None => input::evidence(&Evidence::path_for(&args.target.profile))?,
     };
-    let weights = evidence.map(|evidence| evidence.weights());
-    let options = Options {
-        weights,
-        ..Options::default()
-    };
-    let filter = Filter::compile(&resolved.policy, &options)?;
+    let filter = filter(&resolved, evidence.as_ref())?;
     let endian = args.target.native().endian();
-    if let Some(path) = &args.output {
-        Output::claim(path, Existing::Replace)?.write(bytes(&filter, endian))?;
-    }
     let mut text = String::new();
     if args.disasm {
         text.push_str(&Listing(filter.program()).to_string());
@@ -88,24 +81,55 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
             Format::Json => stats_json(&filter.stats()),
         });
     }
-    let mut stdout = std::io::stdout();
-    let product = if args.disasm || args.stats {
-        text.into_bytes()
-    } else if args.output.is_some() {
-        Vec::new()
-    } else if stdout.is_terminal() {
+    if args.disasm || args.stats {
+        if let Some(path) = &args.output {
+            Output::claim(path, Existing::Replace)?.write(bytes(&filter, endian))?;
+        }
+        print(text.as_bytes())?;
+    } else {
+        put_program(&filter, endian, args.output.as_deref())?;
+    }
+    Ok(Exit::SUCCESS)
+}
+
+/// Compiles; what earlier runs did often gets short ways.
+pub(super) fn filter(resolved: &Resolved, evidence: Option<&Evidence>) -> Result<Filter, Error> {
+    let options = Options {
+        weights: evidence.map(Evidence::weights),
+        ..Options::default()
+    };
+    Ok(Filter::compile(&resolved.policy, &options)?)
+}
+
+/// Writes the program to the file, or to standard output.
+pub(super) fn put_program(
+    filter: &Filter,
+    endian: Endian,
+    output: Option<&Path>,
+) -> Result<(), Error> {
+    if output.is_none() && std::io::stdout().is_terminal() {
         return Err(
             Error::new("the program is binary, and standard output is a terminal")
-                .hint("-o FILE writes it, --disasm shows it, --stats says what it costs"),
+                .hint("-o FILE writes it, compile --disasm shows it, --stats says what it costs"),
         );
-    } else {
-        bytes(&filter, endian)
-    };
+    }
+    put(&bytes(filter, endian), output)
+}
+
+/// Writes a tool's product to the file, or to standard output.
+pub(super) fn put(product: &[u8], output: Option<&Path>) -> Result<(), Error> {
+    match output {
+        Some(path) => Ok(Output::claim(path, Existing::Replace)?.write(product)?),
+        None => print(product),
+    }
+}
+
+fn print(product: &[u8]) -> Result<(), Error> {
+    let mut stdout = std::io::stdout();
     stdout
-        .write_all(&product)
+        .write_all(product)
         .and_then(|()| stdout.flush())
-        .map_err(|error| Error::new(format!("cannot write to standard output: {error}")))?;
-    Ok(Exit::SUCCESS)
+        .map_err(|error| Error::new(format!("cannot write to standard output: {error}")))
 }
 
 /// The instructions as `struct sock_filter` of the machine that will install them.

@@ -60,8 +60,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Error> {
-    let left = args.host.resolve(&args.left)?.policy;
-    let right = args.host.resolve(&args.right)?.policy;
+    let left = args.host.resolve_file(&args.left)?.policy;
+    let right = args.host.resolve_file(&args.right)?.policy;
     let mut found = compare(&left, &right);
     if args.subset {
         for difference in &mut found {

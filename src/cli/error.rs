@@ -204,7 +204,7 @@ impl From<TraceError> for Error {
             TraceError::SyscallInfo(_) => shown.hint(
                 "learning needs PTRACE_GET_SYSCALL_INFO: Linux 5.3, and no sandbox that forbids it",
             ),
-            TraceError::Wait(_) => shown,
+            TraceError::Signals(_) | TraceError::Wait(_) => shown,
         }
     }
 }

@@ -1,21 +1,25 @@
 //! `--learn`: checks what was asked for, runs, and tells what was learned.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 
 use super::args::Args;
 use super::error::Error;
-use super::{input, ui};
+use super::ui::count;
+use super::{input, progress, ui};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
+use crate::estimate::Estimate;
 use crate::evidence::Evidence;
 use crate::exit::Exit;
-use crate::learn::{self, Learned, Request, Setting};
+use crate::learn::{self, Learned, Request, Setting, Start};
 use crate::output::{Existing, Output};
 use crate::profile::Profile;
 use crate::recording::{Note, Recording};
 use crate::sys::process;
+use crate::syscall::Sysno;
+use crate::trace::{COVERED, Knowledge, Known, Pace};
 
 /// Where the profile goes when `-o` does not say.
 const DEFAULT_OUTPUT: &str = "profile.json";
@@ -58,16 +62,19 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
     }
 
     let known = base.as_ref().map(allowed).unwrap_or_default();
+    let earlier = evidence.as_ref().map(|(_, evidence)| evidence);
+    let start = start(args, command, base.as_ref(), earlier);
     let request = Request {
-        command,
         output,
         base,
-        allow_new_privs: args.allow_new_privs,
+        portable: args.learning.portable,
         evidence,
         setting,
+        ticks: progress::ticks(args.learning.progress),
+        asked: progress::asked,
     };
     let shown = path.display().to_string();
-    let learned = learn::run(request)?;
+    let learned = learn::run(start, request)?;
     let lossy = tell(&learned, &known, &shown);
     let exit = learned.end.map_or(Exit::TERMINATED, Exit::from);
     Ok(if lossy && args.strict {
@@ -77,6 +84,67 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
     })
 }
 
+/// A profile that allows so many syscalls covers most programs' work.
+const RICH: usize = 150;
+
+/// How to start the command, with what is known about it.
+fn start(
+    args: &Args,
+    command: Command,
+    base: Option<&Profile>,
+    evidence: Option<&Evidence>,
+) -> Start {
+    let calls = base.map(free).unwrap_or_default();
+    let manner = args.learning.manner(!args.allow_new_privs);
+    let covered = evidence.map(covered).unwrap_or_default();
+    let word = command.words.first().map(|word| word.to_string_lossy());
+    let has_run = |evidence: &Evidence| {
+        // A script runs as its interpreter: its name is all that both runs have in common.
+        let mut words = evidence.runs.iter().map(|run| run.command.first());
+        words.any(|first| first.map(String::as_str) == word.as_deref())
+    };
+    let is_covered = evidence.is_some_and(has_run)
+        || std::fs::canonicalize(&command.file).is_ok_and(|file| covered.contains(&file));
+    Start {
+        filter_first: manner.pace == Pace::Auto
+            && manner.may_inject()
+            && (is_covered || calls.len() >= RICH),
+        command,
+        allow_new_privs: args.allow_new_privs,
+        knowledge: Knowledge {
+            base: Known {
+                calls,
+                threads: false,
+            },
+            covered,
+        },
+        manner,
+    }
+}
+
+/// The programs that earlier runs have seen enough of.
+fn covered(evidence: &Evidence) -> HashSet<PathBuf> {
+    let executables = evidence.runs.iter().flat_map(|run| &run.executables);
+    let paths: BTreeSet<&str> = executables.map(|known| known.path.as_str()).collect();
+    let enough = paths
+        .into_iter()
+        .filter(|path| evidence.covers(path) >= COVERED);
+    enough.map(PathBuf::from).collect()
+}
+
+/// The calls that a profile allows whatever their arguments, on every host.
+fn free(profile: &Profile) -> BTreeSet<Sysno> {
+    let names = profile.names_always_allowed();
+    let archs = profile.architectures.iter().copied().chain([Arch::NATIVE]);
+    archs
+        .flat_map(|arch| {
+            names
+                .iter()
+                .filter_map(move |name| Sysno::parse(arch, name))
+        })
+        .collect()
+}
+
 /// What is known before: the files of `--base`, and with `--update` the output file.
 fn base(args: &Args, output: &Path) -> Result<Option<Profile>, Error> {
     let update = (args.learning.update && output.exists()).then_some(output);
@@ -84,7 +152,7 @@ fn base(args: &Args, output: &Path) -> Result<Option<Profile>, Error> {
         .learning
         .base
         .iter()
-        .map(std::path::PathBuf::as_path)
+        .map(PathBuf::as_path)
         .chain(update);
     let mut all = None;
     for file in files {
@@ -187,13 +255,24 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
             "the command uses io_uring: operations in its rings are no syscalls, and no filter sees them",
         );
     }
+    tell_sureness(learned.evidence.as_ref());
     recording.notes.iter().any(Note::is_loss)
 }
 
-/// A number and its noun.
-fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
-    let number = number.try_into().unwrap_or(u64::MAX);
-    format!("{number} {}", if number == 1 { one } else { many })
+/// Says what the runs so far tell about the next one.
+fn tell_sureness(evidence: Option<&Evidence>) {
+    let Some(evidence) = evidence else {
+        ui::say("without evidence of the runs nothing can be said about the next");
+        return;
+    };
+    let estimate = Estimate::of(evidence);
+    let runs = estimate.runs();
+    ui::say(&if runs > 1 {
+        let syscalls = count(estimate.distinct, "syscall", "syscalls");
+        format!("{syscalls} in {runs} runs; {estimate}")
+    } else {
+        format!("{estimate}: learn again with --update")
+    });
 }
 
 fn tell_architectures(recording: &Recording) {

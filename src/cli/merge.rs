@@ -30,10 +30,6 @@ Examples:
 /// together too, beside FILE: every run once, by the time that it began.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "the comments on flags are the help text"
-)]
 pub(super) struct Args {
     /// The profiles; of a directory, every *.json in it that is no evidence
     #[arg(value_name = "PROFILE|DIR", required = true)]

@@ -3,12 +3,15 @@
 
 mod args;
 mod compile;
+mod convert;
 mod diff;
 mod enforce;
 mod error;
+mod explain;
 mod input;
 mod learn;
 mod merge;
+mod progress;
 mod simulate;
 mod target;
 mod ui;

@@ -10,7 +10,7 @@ use super::input;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::enforce::{CapsDropped, Privileges};
-use crate::profile::{Capabilities, Host, KernelVersion, Profile, Reading, Resolved};
+use crate::profile::{Capabilities, Host, KernelVersion, Profile, Resolved, Warning};
 
 /// A profile, and the host to look at it for.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub(super) struct TargetArgs {
     pub(super) host: HostArgs,
 }
 
-/// The host to look at profiles for, and how they are read.
+/// The host that a profile is looked at for, and how it is read.
 #[derive(Debug, clap::Args)]
 pub(super) struct HostArgs {
     /// The architectures, the native one first [default: this machine's and those that the profile lists]
@@ -60,7 +60,7 @@ pub(super) enum SomeCap {
 impl TargetArgs {
     /// Reads and resolves the profile, and tells what is odd about it.
     pub(super) fn resolve(&self) -> Result<Resolved, Error> {
-        self.host.resolve(&self.profile)
+        self.host.resolve_file(&self.profile)
     }
 
     /// The architecture of the machine that the profile is looked at for.
@@ -70,17 +70,6 @@ impl TargetArgs {
 }
 
 impl HostArgs {
-    /// Reads and resolves a profile, and tells what is odd about it.
-    pub(super) fn resolve(&self, path: &Path) -> Result<Resolved, Error> {
-        let name = path.display().to_string();
-        let (mut profile, mut warnings) = input::read(path)?;
-        self.narrow(&mut profile);
-        let resolved = input::resolve(&name, &profile, &self.host()?, self.reading())?;
-        warnings.extend(resolved.warnings.iter().cloned());
-        input::tell(&name, &warnings, self.strict)?;
-        Ok(resolved)
-    }
-
     /// Gives the profile the architectures that were asked for.
     pub(super) fn narrow(&self, profile: &mut Profile) {
         if !self.arch.is_empty() {
@@ -89,7 +78,28 @@ impl HostArgs {
         }
     }
 
-    /// The host.
+    /// Reads and resolves the profile in a file, and tells what is odd about it.
+    pub(super) fn resolve_file(&self, path: &Path) -> Result<Resolved, Error> {
+        let (mut profile, warnings) = input::read(path)?;
+        self.narrow(&mut profile);
+        self.resolve(&path.display().to_string(), &profile, warnings)
+    }
+
+    /// Resolves a profile that was read from `name`, and tells what is odd about it.
+    pub(super) fn resolve(
+        &self,
+        name: &str,
+        profile: &Profile,
+        mut warnings: Vec<Warning>,
+    ) -> Result<Resolved, Error> {
+        let reading = self.reading.reading(self.default_action);
+        let resolved = input::resolve(name, profile, &self.host()?, reading)?;
+        warnings.extend(resolved.warnings.iter().cloned());
+        input::tell(name, &warnings, self.strict)?;
+        Ok(resolved)
+    }
+
+    /// The host itself.
     pub(super) fn host(&self) -> Result<Host, Error> {
         Ok(Host {
             native: self.native(),
@@ -98,12 +108,7 @@ impl HostArgs {
         })
     }
 
-    /// How profiles are read.
-    pub(super) fn reading(&self) -> Reading {
-        self.reading.reading(self.default_action)
-    }
-
-    /// The architecture of the machine that profiles are looked at for.
+    /// The architecture of the machine that the profile is looked at for.
     pub(super) fn native(&self) -> Arch {
         self.arch.first().copied().unwrap_or(Arch::NATIVE)
     }

@@ -21,3 +21,9 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn warn(text: &str) {
     say(&format!("warning: {text}"));
 }
+
+/// A number and its noun.
+pub(crate) fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {}", if number == 1 { one } else { many })
+}

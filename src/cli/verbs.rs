@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{compile, diff, merge, simulate};
+use super::{compile, convert, diff, explain, merge, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -17,7 +17,9 @@ pub(super) struct Verbs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Compile(compile::Args),
+    Convert(convert::Args),
     Diff(diff::Args),
+    Explain(explain::Args),
     Merge(merge::Args),
     Simulate(simulate::Args),
 }
@@ -33,7 +35,9 @@ impl Verbs {
     pub(super) fn run(&self) -> Result<Exit, Error> {
         match &self.verb {
             Verb::Compile(args) => compile::run(args),
+            Verb::Convert(args) => convert::run(args),
             Verb::Diff(args) => diff::run(args),
+            Verb::Explain(args) => explain::run(args),
             Verb::Merge(args) => merge::run(args),
             Verb::Simulate(args) => simulate::run(args),
         }

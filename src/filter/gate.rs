@@ -1,13 +1,15 @@
 //! The launch gate: the launcher's own last calls need not be in the profile.
 //!
-//! The child that installs the filter must still call `execve`, and `exit_group` should that fail. `execve`
-//! ignores its arguments 3 to 5, and so does `exit_group`; a random 192-bit secret in them lets these two
-//! calls through. The child makes the secret itself after fork and patches it into the checked program, so
+//! The child that installs the filter must still call `execve`, and `exit_group` should that fail; before it,
+//! `write` and `read` where it hands a listener over. A program that is made to install a filter calls `close` and
+//! `munmap` on our behalf. None of them has arguments 3 to 5; a random 192-bit secret in
+//! these registers lets the calls through. The child makes the secret itself after fork and patches it into the checked program, so
 //! no other process ever holds it, and after the exec it is nowhere in the new image.
 //!
 //! The comparison gathers all differences by `XOR` and `OR` and looks at them once: how long it takes says
 //! nothing about how much was right.
 
+use super::Launch;
 use crate::arch::Arch;
 use crate::bpf::asm::{Assembler, Label};
 use crate::bpf::{Insn, SeccompData, code, high, low};
@@ -26,10 +28,15 @@ const UNARMED: u32 = 0x6761_7465;
 
 /// The native numbers that the gate stands before: the launcher's calls, but for those that the policy
 /// allows anyway.
-pub(super) fn numbers(policy: &Policy) -> Vec<u32> {
-    let calls = ["execve", "exit_group"];
+pub(super) fn numbers(policy: &Policy, launch: Launch) -> Vec<u32> {
+    let calls: &[&str] = match launch {
+        Launch::None => &[],
+        Launch::Exec => &["execve", "exit_group"],
+        Launch::Handover => &["execve", "exit_group", "read", "write"],
+        Launch::Late => &["close", "munmap"],
+    };
     let numbers = calls
-        .into_iter()
+        .iter()
         .filter_map(|name| Sysno::parse(Arch::NATIVE, name));
     let gated = numbers.filter(|&sysno| !policy.always_allows(sysno));
     gated.map(|sysno| sysno.nr).collect()

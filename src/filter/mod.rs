@@ -45,11 +45,25 @@ pub use stats::{Cached, Stats};
 /// How to compile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Let the launcher's own `execve` and `exit_group` through a gate ([`Filter::launch_slots`]), where
-    /// the policy does not allow them anyway.
-    pub launch: bool,
+    /// Which calls of the launcher's own go through a gate ([`Filter::launch_slots`]), where the policy does
+    /// not allow them anyway.
+    pub launch: Launch,
     /// How often each syscall is made, to give frequent ones short ways.
     pub weights: Option<BTreeMap<Sysno, u64>>,
+}
+
+/// What the launcher still has to do under a filter when it is installed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Launch {
+    /// Nothing: it is not installed by a launcher.
+    #[default]
+    None,
+    /// Execute the command (`execve`), or leave (`exit_group`).
+    Exec,
+    /// The same, and before it hand the filter's listener over (`write`, `read`).
+    Handover,
+    /// Nothing but tidy up in a program that runs already (`close`, `munmap`).
+    Late,
 }
 
 /// A compiled policy.
@@ -109,11 +123,7 @@ impl Filter {
     /// [`CompileError::TooLong`] when the policy does not fit into a program; every other error is a mistake
     /// of the compiler, found before it does harm.
     pub fn compile(policy: &Policy, options: &Options) -> Result<Self, CompileError> {
-        let gated = if options.launch {
-            gate::numbers(policy)
-        } else {
-            Vec::new()
-        };
+        let gated = gate::numbers(policy, options.launch);
         let decision = dispatch::decide(policy, &gated, options.weights.as_ref());
         let program = match emit::emit(&decision.dag, decision.root) {
             Ok(program) => program,

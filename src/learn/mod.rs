@@ -4,25 +4,28 @@
 //! signals, and writes the profile so far at most once a second, so that a learner that is killed loses no
 //! more than that.
 
-mod closure;
+mod c_library;
+mod start;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub(crate) use self::start::Start;
+use self::start::Traced;
+use crate::arch::Arch;
+use crate::closure::{self, Siblings};
 use crate::command::Command;
-use crate::evidence::{Evidence, Run, Seen};
-use crate::launch::{self, LaunchError, setup};
+use crate::estimate::Estimate;
+use crate::evidence::{Added, Evidence, Run};
+use crate::launch::{LaunchError, setup};
 use crate::output::{Output, OutputError};
 use crate::profile::Profile;
-use crate::recording::{Note, Recording};
+use crate::recording::Recording;
 use crate::supervise::{self, JobControl};
 use crate::sys::signal::{self, Signal, Taken};
-use crate::sys::spawn::{Child, Plan};
 use crate::sys::wait::End;
-use crate::trace::{Live, TraceError, Tracer};
+use crate::trace::{Live, TraceError};
 
 /// How often the profile so far is written.
 const CHECKPOINT: Duration = Duration::from_secs(1);
@@ -30,20 +33,37 @@ const CHECKPOINT: Duration = Duration::from_secs(1);
 /// How long after the first `SIGTERM` another one means it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What to learn, and from where.
+/// What is to come of it.
 pub(crate) struct Request {
-    /// What to run.
-    pub(crate) command: Command,
     /// Where the profile goes.
     pub(crate) output: Output,
     /// What is known already: the result allows it too.
     pub(crate) base: Option<Profile>,
-    /// Leave `no_new_privs` unset.
-    pub(crate) allow_new_privs: bool,
+    /// Allow also what another C library or kernel would use instead.
+    pub(crate) portable: bool,
     /// Where the evidence goes, and what earlier runs saw; `None`: it is not wanted.
     pub(crate) evidence: Option<(Output, Evidence)>,
     /// Where the run takes place.
     pub(crate) setting: Setting,
+    /// Is told about once a second how far learning has come.
+    pub(crate) ticks: Option<Tick>,
+    /// Is told when `SIGUSR1` asks.
+    pub(crate) asked: fn(&SoFar),
+}
+
+/// Is called now and then.
+pub(crate) type Tick = Box<dyn FnMut(&SoFar)>;
+
+/// How far learning has come.
+pub(crate) struct SoFar {
+    /// How many different syscalls were made.
+    pub(crate) syscalls: usize,
+    /// How long ago the last of them was new.
+    pub(crate) newest: Duration,
+    /// How many processes were traced.
+    pub(crate) processes: u64,
+    /// The chance that another run needs more, 0 to 1, where it can be told.
+    pub(crate) chance: Option<f64>,
 }
 
 /// What the evidence says about the place of a run.
@@ -66,6 +86,8 @@ pub(crate) struct Learned {
     pub(crate) profile: Option<Profile>,
     /// The syscalls that the base denies by a rule and the command made: they are allowed now.
     pub(crate) overruled: BTreeSet<String>,
+    /// All runs so far, this one included; `None` when evidence is not wanted.
+    pub(crate) evidence: Option<Evidence>,
     /// From exec to the end of the last descendant.
     pub(crate) took: Duration,
 }
@@ -88,14 +110,12 @@ pub(crate) enum LearnError {
 }
 
 /// Runs the command to the end of its last descendant, recording, and writes the profile.
-pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
-    let mut plan = launch::plan(&request.command)?;
-    if request.allow_new_privs {
-        plan.allow_new_privs();
-    }
+pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError> {
     let live = Arc::new(Live::default());
-    let traced = start(plan, &live)?;
+    let command = start.command.clone();
+    let traced = start::start(start, &live)?;
     let mut session = Session {
+        command,
         request,
         live,
         traced,
@@ -103,12 +123,13 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         started: SystemTime::now(),
         written: 0,
         overruled: BTreeSet::new(),
+        libc: None,
         termed: None,
         jobs: JobControl::default(),
     };
     let ended = session.watch();
     if let Some(failure) = session.traced.child.failure() {
-        return Err(LaunchError::of(failure, &session.request.command).into());
+        return Err(LaunchError::of(failure, &session.command).into());
     }
     // What was recorded is written even when recording broke off: that is said afterwards.
     let end = session.live.main_end();
@@ -118,78 +139,28 @@ pub(crate) fn run(request: Request) -> Result<Learned, LearnError> {
         None
     };
     let cut_short = ended? == Watched::ToldToEnd;
-    let (profile, recording) = written.unzip();
+    let (profile, recording, evidence) = match written {
+        Some(Written {
+            profile,
+            recording,
+            evidence,
+        }) => (Some(profile), recording, evidence),
+        None => (None, Recording::default(), None),
+    };
     Ok(Learned {
         end,
         cut_short,
-        recording: recording.unwrap_or_default(),
+        recording,
         profile,
+        evidence,
         overruled: session.overruled,
         took: session.begun.elapsed(),
     })
 }
 
-/// A command whose tracer runs.
-struct Traced {
-    child: Arc<Child>,
-    /// Receives once, when tracing is over.
-    outcome: Receiver<Result<(), TraceError>>,
-}
-
-/// Starts the tracer's thread, which starts the command.
-fn start(plan: Plan, live: &Arc<Live>) -> Result<Traced, LearnError> {
-    let (started, start) = mpsc::channel();
-    let (over, outcome) = mpsc::channel();
-    let live = Arc::clone(live);
-    let body = move || match seize(plan, &live) {
-        Ok((child, tracer)) => {
-            // Nobody listens only when the other thread is gone, and the process with it.
-            let _ = started.send(Ok(child));
-            let _ = over.send(tracer.run());
-            signal::wake_taker();
-        }
-        Err(error) => {
-            let _ = started.send(Err(error));
-        }
-    };
-    let spawned = thread::Builder::new().name("tracer".into()).spawn(body);
-    spawned.map_err(|error| setup("start the tracer's thread")(errno_of(&error)))?;
-    block_signals()?;
-    let child = start
-        .recv()
-        .map_err(|_| setup("start the tracer")(crate::sys::Errno::ECHILD))??;
-    Ok(Traced { child, outcome })
-}
-
-/// Once more, in both threads: to start one, the C library opens two signals that it uses itself.
-fn block_signals() -> Result<(), LaunchError> {
-    signal::block_all()
-        .map(drop)
-        .map_err(setup("block signals"))
-}
-
-/// Forks, seizes, settles, and lets the command go.
-fn seize(plan: Plan, live: &Live) -> Result<(Arc<Child>, Tracer<'_>), LearnError> {
-    block_signals()?;
-    let mut child = plan.spawn().map_err(LaunchError::from)?;
-    let ready = Tracer::seize(child.pid(), live).map_err(LearnError::from);
-    let ready = ready.and_then(|tracer| {
-        signal::no_child_stops().map_err(setup("set signal dispositions"))?;
-        launch::settle(&child)?;
-        child.open_gate().map_err(setup("let the command go"))?;
-        Ok(tracer)
-    });
-    match ready {
-        Ok(tracer) => Ok((Arc::new(child), tracer)),
-        Err(error) => {
-            child.abandon();
-            Err(error)
-        }
-    }
-}
-
 /// The caller's side of a run.
 struct Session {
+    command: Command,
     request: Request,
     live: Arc<Live>,
     traced: Traced,
@@ -199,9 +170,18 @@ struct Session {
     written: usize,
     /// What the base denies and the command made.
     overruled: BTreeSet<String>,
+    /// The C library, once it is known.
+    libc: Option<String>,
     /// When the first `SIGTERM` came.
     termed: Option<Instant>,
     jobs: JobControl,
+}
+
+/// What was written, and the recording it came from.
+struct Written {
+    profile: Profile,
+    recording: Recording,
+    evidence: Option<Evidence>,
 }
 
 /// Why watching is over.
@@ -224,6 +204,9 @@ impl Session {
             }
             let taken = signal::take_other_than_child(CHECKPOINT).map_err(setup("take signals"))?;
             if let Some(taken) = taken {
+                if taken.signal == Signal::USR1 {
+                    (self.request.asked)(&self.so_far());
+                }
                 if self.is_told_to_end(taken) {
                     // The tracees die with this process (PTRACE_O_EXITKILL).
                     return Ok(Watched::ToldToEnd);
@@ -235,8 +218,34 @@ impl Session {
             }
             if last.elapsed() >= CHECKPOINT {
                 self.checkpoint();
+                self.tick();
                 last = Instant::now();
             }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.live.executed() && self.request.ticks.is_some() {
+            let so_far = self.so_far();
+            self.request.ticks.iter_mut().for_each(|tick| tick(&so_far));
+        }
+    }
+
+    fn so_far(&self) -> SoFar {
+        let recording = self.live.recording();
+        let calls = recording.calls();
+        let chance = self.request.evidence.as_ref().and_then(|(_, earlier)| {
+            let syscalls = calls.iter().map(|&(sysno, _)| sysno).collect();
+            Estimate::with(earlier, syscalls, recording.ran_free).chance()
+        });
+        SoFar {
+            syscalls: recording.distinct(),
+            newest: self
+                .begun
+                .elapsed()
+                .saturating_sub(recording.newest().unwrap_or_default()),
+            processes: recording.processes,
+            chance,
         }
     }
 
@@ -271,9 +280,15 @@ impl Session {
     }
 
     /// Writes what is known by now: the profile, then its evidence.
-    fn write(&mut self, end: Option<End>) -> Result<(Profile, Recording), LearnError> {
-        let recording = self.live.recording().clone();
-        let learned = closure::profile_of(&recording);
+    fn write(&mut self, end: Option<End>) -> Result<Written, LearnError> {
+        let recording = self.live.snapshot();
+        let siblings = if self.request.portable {
+            Siblings::Added(self.request.base.as_ref())
+        } else {
+            Siblings::Left
+        };
+        let learned = closure::profile_of(&recording, Arch::NATIVE, siblings);
+        let added = closure::added(&learned);
         let profile = match self.request.base.clone() {
             Some(mut base) => {
                 self.overruled = closure::overrule(&mut base, &learned);
@@ -282,21 +297,28 @@ impl Session {
             None => learned,
         };
         self.request.output.write(profile.to_json())?;
-        let run = self.run(&recording, end);
-        if let Some((output, earlier)) = &mut self.request.evidence {
-            let mut evidence = earlier.clone();
-            evidence.runs.push(run);
-            output.write(evidence.to_json())?;
+        if self.libc.is_none() {
+            self.libc = c_library::of(&recording);
         }
-        Ok((profile, recording))
+        let run = self.run(&recording, end, added);
+        let mut evidence = None;
+        if let Some((output, earlier)) = &mut self.request.evidence {
+            let all = evidence.insert(earlier.clone());
+            all.runs.push(run);
+            output.write(all.to_json())?;
+        }
+        Ok(Written {
+            profile,
+            recording,
+            evidence,
+        })
     }
 
     /// This run, as the evidence tells it.
-    fn run(&self, recording: &Recording, end: Option<End>) -> Run {
-        let Request {
-            command, setting, ..
-        } = &self.request;
-        let words = command
+    fn run(&self, recording: &Recording, end: Option<End>, added: Vec<Added>) -> Run {
+        let setting = &self.request.setting;
+        let words = self
+            .command
             .words
             .iter()
             .map(|word| word.to_string_lossy().into_owned());
@@ -307,11 +329,10 @@ impl Session {
             seconds: self.begun.elapsed().as_secs_f64(),
             kernel: setting.kernel.clone(),
             end: end.map_or_else(|| "running".to_owned(), |end| end.to_string()),
-            tasks: recording.tasks,
             filtered: setting.filtered,
-            complete: !recording.notes.iter().any(Note::is_loss),
-            notes: recording.notes.iter().map(ToString::to_string).collect(),
-            calls: Seen::of(recording),
+            libc: self.libc.clone(),
+            added,
+            ..Run::of(recording)
         }
     }
 }

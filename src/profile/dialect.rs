@@ -140,7 +140,7 @@ impl Dialect {
 
     /// The fields of the profile that this dialect ignores, where that changes something: one warning for
     /// each field, at the first place.
-    pub(super) fn ignored(self, profile: &Profile) -> Vec<Warning> {
+    pub(crate) fn ignored(self, profile: &Profile) -> Vec<Warning> {
         let differs = |action, errno| Self::Podman.answer(action, errno) != action;
         let mut found = Vec::new();
         if self != Self::Podman && differs(profile.default_action, profile.default_errno) {

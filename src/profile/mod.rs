@@ -23,6 +23,7 @@ mod multiplex;
 mod nearest;
 mod overlap;
 mod parse;
+mod plain;
 mod reconcile;
 mod resolve;
 mod width;
@@ -38,6 +39,9 @@ pub use merge::MergeError;
 pub use model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
 };
+pub(crate) use multiplex::multiplexer_of;
+pub(crate) use parse::errno_of_name;
 pub use parse::{MAX_SIZE, ParseError};
 pub use reconcile::Conflict;
 pub use resolve::{Flags, Resolved};
+pub(crate) use write::errno_name;

@@ -1,5 +1,6 @@
 //! What a profile says, as plain data: one field per field of the JSON, one [`Rule`] per entry of `syscalls`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr as _;
 
@@ -147,6 +148,21 @@ impl Rule {
 }
 
 impl Profile {
+    /// The syscalls that it allows whatever their arguments, on every host, and denies nowhere.
+    pub fn names_always_allowed(&self) -> BTreeSet<&str> {
+        let names = |wanted: fn(&Rule) -> bool| -> BTreeSet<&str> {
+            let rules = self.rules.iter().filter(move |rule| wanted(rule));
+            rules
+                .flat_map(|rule| rule.names.iter().map(String::as_str))
+                .collect()
+        };
+        let always = names(|rule| {
+            let unscoped = rule.includes.is_empty() && rule.excludes.is_empty();
+            rule.action == Action::Allow && rule.conditions.is_empty() && unscoped
+        });
+        &always - &names(|rule| rule.action != Action::Allow)
+    }
+
     /// A profile that allows what `rules` say and answers everything else with `EPERM`: what learning writes.
     ///
     /// The result is canonical whatever the order of the arguments.

@@ -55,6 +55,11 @@ pub(super) fn multiplexed(name: &str) -> Option<Multiplexed> {
     Some(Multiplexed { by, selector })
 }
 
+/// The syscall that makes the call of this name too, on the architectures that have it.
+pub(crate) fn multiplexer_of(name: &str) -> Option<&'static str> {
+    multiplexed(name).map(|other| other.by)
+}
+
 const SOCKETCALL: &str = "socketcall";
 const IPC: &str = "ipc";
 

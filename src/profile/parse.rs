@@ -104,6 +104,22 @@ impl Profile {
     /// almost certainly a mistake (an unknown key, a key twice), or uses what is not supported
     /// (`SCMP_ACT_NOTIFY`).
     pub fn parse(text: &[u8], name: &str) -> Result<(Self, Vec<Warning>), ParseError> {
+        Self::parse_as(profile, text, name)
+    }
+
+    /// Reads the profile in a `SeccompProfile` resource of Kubernetes; `name` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Profile::parse`], and when the resource is of another kind, or adds to a profile elsewhere.
+    pub(crate) fn parse_resource(
+        text: &[u8],
+        name: &str,
+    ) -> Result<(Self, Vec<Warning>), ParseError> {
+        Self::parse_as(resource, text, name)
+    }
+
+    fn parse_as(whole: Whole, text: &[u8], name: &str) -> Result<(Self, Vec<Warning>), ParseError> {
         let utf8 = match std::str::from_utf8(text) {
             Ok(utf8) => utf8,
             Err(error) => {
@@ -119,9 +135,12 @@ impl Profile {
                 return Err(ParseError::new(name, good, problem));
             }
         };
-        document(utf8).map_err(|problem| ParseError::new(name, utf8, problem))
+        document(whole, utf8).map_err(|problem| ParseError::new(name, utf8, problem))
     }
 }
+
+/// What the document as a whole is.
+type Whole = fn(&mut Parser) -> Result<Profile, Problem>;
 
 /// The reader, and what is counted over the whole document.
 struct Parser<'a> {
@@ -130,7 +149,7 @@ struct Parser<'a> {
     warnings: Vec<Warning>,
 }
 
-fn document(text: &str) -> Result<(Profile, Vec<Warning>), Problem> {
+fn document(whole: Whole, text: &str) -> Result<(Profile, Vec<Warning>), Problem> {
     if text.len() > MAX_SIZE {
         return Err(Problem::new(0, "larger than 4 MiB: this is no profile"));
     }
@@ -146,7 +165,7 @@ fn document(text: &str) -> Result<(Profile, Vec<Warning>), Problem> {
         names: 0,
         warnings: Vec::new(),
     };
-    let profile = profile(&mut parser)?;
+    let profile = whole(&mut parser)?;
     parser.reader.end()?;
     Ok((profile, parser.warnings))
 }
@@ -164,17 +183,72 @@ fn profile(parser: &mut Parser) -> Result<Profile, Problem> {
         "syscalls",
         "comment",
     ];
-    let mut found = Profile::new(Action::KillProcess);
-    let mut raw = RawAction::default();
-    let mut architectures_at = 0;
     let Parser {
         reader,
         names,
         warnings,
     } = parser;
+    read_fields(reader, names, warnings, &KEYS)
+}
+
+/// The resource whose `spec` is a profile, as the security-profiles-operator has it.
+fn resource(parser: &mut Parser) -> Result<Profile, Problem> {
+    const KIND: &str = "SeccompProfile";
+    const KEYS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+    const SPEC: [&str; 8] = [
+        "defaultAction",
+        "architectures",
+        "flags",
+        "listenerPath",
+        "listenerMetadata",
+        "syscalls",
+        "baseProfileName",
+        "disabled",
+    ];
+    let start = parser.reader.offset();
+    let mut is_kind = false;
+    let mut found = None;
+    let Parser {
+        reader,
+        names,
+        warnings,
+    } = parser;
+    reader.record(&KEYS, |reader, key| {
+        match key {
+            "kind" => {
+                let At { value, offset } = reader.located_string()?;
+                is_kind = value == KIND;
+                if !is_kind {
+                    let message = format!("{} is not {}", quote(&value), quote(KIND));
+                    return Err(Problem::new(offset, message)
+                        .hint("give one SeccompProfile: kubectl get seccompprofile NAME -o json"));
+                }
+            }
+            "spec" => found = Some(read_fields(reader, names, warnings, &SPEC)?),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    let missing = |what| Problem::new(start, format!("'{what}' is missing"));
+    if !is_kind {
+        return Err(missing("kind"));
+    }
+    found.ok_or_else(|| missing("spec"))
+}
+
+/// The object that holds the profile.
+fn read_fields(
+    reader: &mut Reader,
+    names: &mut usize,
+    warnings: &mut Vec<Warning>,
+    keys: &[&'static str],
+) -> Result<Profile, Problem> {
+    let mut found = Profile::new(Action::KillProcess);
+    let mut raw = RawAction::default();
+    let mut architectures_at = 0;
     let start = reader.offset();
     let at = reader.position();
-    reader.record(&KEYS, |reader, key| {
+    reader.record(keys, |reader, key| {
         match key {
             "defaultAction" => raw.action = Some(reader.located_string()?),
             "defaultErrnoRet" => raw.errno = Some(reader.located_unsigned()?),
@@ -188,6 +262,16 @@ fn profile(parser: &mut Parser) -> Result<Profile, Problem> {
             "listenerPath" => found.listener_path = Some(text(reader)?),
             "listenerMetadata" => found.listener_metadata = Some(reader.string()?.into_owned()),
             "comment" => found.comment = Some(reader.string()?.into_owned()),
+            "baseProfileName" => {
+                let base = reader.located_string()?;
+                if !base.value.is_empty() {
+                    let message =
+                        "the rules of another profile belong to this one, and are not here";
+                    return Err(Problem::new(base.offset, message)
+                        .hint("merge both by hand, or take the profile from the node"));
+                }
+            }
+            "disabled" => reader.skip()?,
             _ => {
                 reader.array(|reader| {
                     found.rules.push(rule(reader, names, warnings)?);
@@ -372,7 +456,7 @@ fn errno_name(reader: &mut Reader) -> Result<Option<At<u16>>, Problem> {
 }
 
 /// The number of an errno's name, such as `ENOSYS`.
-fn errno_of_name(name: &str) -> Option<u16> {
+pub(crate) fn errno_of_name(name: &str) -> Option<u16> {
     /// The second names of two errnos.
     const ALIASES: [(&str, Errno); 2] = [
         ("EWOULDBLOCK", Errno::EAGAIN),

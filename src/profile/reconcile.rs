@@ -83,7 +83,7 @@ impl Kind {
     /// May it match whatever the arguments are? Its conditions may be none on some architecture: masks that
     /// see nothing, or nothing of 32 bits.
     fn may_always_hold(&self) -> bool {
-        let sees_nothing = |op: Op| matches!(op, Op::MaskedEq(mask) if mask & 0xffff_ffff == 0);
+        let sees_nothing = |op: Op| matches!(op, Op::MaskedEq(mask) if mask.trailing_zeros() >= 32);
         let mut tested = BTreeSet::new();
         let twice = self.conditions.iter().any(|c| !tested.insert(c.index));
         let mut conditions = self.conditions.iter();

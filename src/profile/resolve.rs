@@ -134,7 +134,11 @@ impl Profile {
     }
 
     /// The native architecture first, whether or not the profile lists it, as libseccomp has it.
-    fn architectures_on(&self, native: Arch, dialect: Dialect) -> Result<Vec<Arch>, ResolveError> {
+    pub(super) fn architectures_on(
+        &self,
+        native: Arch,
+        dialect: Dialect,
+    ) -> Result<Vec<Arch>, ResolveError> {
         let mapped = dialect
             .arch_map(self)
             .iter()

@@ -150,8 +150,8 @@ const fn data(action: Action) -> Option<u16> {
     }
 }
 
-/// Podman's spelling of an errno: the name, where it has one.
-fn errno_name(errno: u16) -> String {
+/// An errno's name, where it has one; else its number.
+pub(crate) fn errno_name(errno: u16) -> String {
     use nix::errno::Errno;
     match Errno::from_raw(i32::from(errno)) {
         Errno::UnknownErrno => errno.to_string(),

@@ -10,8 +10,10 @@
 
 pub(crate) mod caps;
 pub(crate) mod inherited;
+pub(crate) mod listener;
 pub(crate) mod process;
 pub(crate) mod ptrace;
+pub(crate) mod registers;
 pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod spawn;

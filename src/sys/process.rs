@@ -18,6 +18,33 @@ pub(crate) fn set_undumpable() -> Result<(), Errno> {
     check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, ZERO, ZERO, ZERO, ZERO) }).map(drop)
 }
 
+/// A secret: 192 random bits. Async-signal-safe.
+pub(crate) fn secret() -> Result<[u64; 3], Errno> {
+    let mut secret = [0_u64; 3];
+    let size = size_of_val(&secret);
+    // SAFETY: writes at most `size` bytes to a local of that size.
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, secret.as_mut_ptr(), size, 0) };
+    if usize::try_from(check(got)?) == Ok(size) {
+        Ok(secret)
+    } else {
+        Err(Errno::EIO)
+    }
+}
+
+/// Has this process killed when the thread that forked it ends. `parent` is the pid of that thread's process: when
+/// it has ended already, nothing would happen any more. Async-signal-safe.
+pub(crate) fn die_with(parent: Tid) -> Result<(), Errno> {
+    let kill = libc::c_ulong::from(libc::SIGKILL.unsigned_abs());
+    // SAFETY: takes numbers only.
+    check_int(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, kill, ZERO, ZERO, ZERO) })?;
+    // SAFETY: takes nothing and cannot fail.
+    if unsafe { libc::getppid() } == parent {
+        Ok(())
+    } else {
+        Err(Errno::ESRCH)
+    }
+}
+
 /// Makes orphaned descendants our children, so that we reap them.
 pub(crate) fn become_subreaper() -> Result<(), Errno> {
     // SAFETY: takes a number only.
@@ -26,8 +53,18 @@ pub(crate) fn become_subreaper() -> Result<(), Errno> {
 
 /// A descriptor that stands for a child of ours. It is close-on-exec.
 pub(crate) fn pidfd_open(pid: Tid) -> Result<OwnedFd, Errno> {
+    pidfd(pid, 0)
+}
+
+/// A descriptor that stands for a thread of another process. Before Linux 6.9 only for its first one.
+pub(crate) fn pidfd_of_thread(tid: Tid) -> Result<OwnedFd, Errno> {
+    // PIDFD_THREAD
+    pidfd(tid, libc::O_EXCL).or_else(|_| pidfd(tid, 0))
+}
+
+fn pidfd(tid: Tid, flags: libc::c_int) -> Result<OwnedFd, Errno> {
     // SAFETY: takes numbers only.
-    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, tid, flags) })?;
     let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -108,9 +145,31 @@ pub(crate) fn has_traced_children() -> bool {
         })
 }
 
+/// What a task executes, as text; empty where `/proc` does not tell.
+pub(crate) fn executable(tid: Tid) -> String {
+    let file = std::fs::read_link(format!("/proc/{tid}/exe")).unwrap_or_default();
+    file.to_string_lossy().into_owned()
+}
+
 /// Lets others run for a moment.
 pub(crate) fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(1));
+}
+
+/// How many seccomp filters are in force for a task (0: this process). `None` where the kernel does not tell (before
+/// 5.9), or there is no such task.
+pub(crate) fn filters(tid: Tid) -> Option<u32> {
+    let of = if tid == 0 {
+        "self".to_owned()
+    } else {
+        tid.to_string()
+    };
+    let status = std::fs::read_to_string(format!("/proc/{of}/status")).ok()?;
+    let field = |name: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    field("Seccomp_filters:").or_else(|| field("Seccomp:").filter(|&mode| mode == 0))
 }
 
 /// Is a seccomp filter in force for this process already? `false` where `/proc` does not tell.

@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::signal::Signal;
+use super::signal::{Mask, Signal};
 use super::{Errno, Tid, ZERO, check};
 
 /// A tracee in a ptrace-stop.
@@ -18,6 +18,8 @@ pub(crate) struct Stopped(Tid);
 pub(crate) enum Resume {
     /// Run to the next syscall-entry or -exit.
     ToSyscall,
+    /// Run to the next event or signal; of syscalls only to those that a filter answers with `TRACE`.
+    ToEvent,
     /// Stay stopped, as job control wants it, and tell when that ends (`PTRACE_LISTEN`).
     Listen,
 }
@@ -26,7 +28,13 @@ pub(crate) enum Resume {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SyscallStop {
     /// About to enter a syscall: `AUDIT_ARCH_*`, number, arguments.
-    Entry { audit: u32, nr: u64, args: [u64; 6] },
+    Entry {
+        audit: u32,
+        nr: u64,
+        args: [u64; 6],
+        /// Where the call was made.
+        ip: u64,
+    },
     /// Back from one, with its result (negative: an errno).
     Exit { result: i64 },
     /// Not a syscall-stop.
@@ -47,13 +55,14 @@ struct RawSyscallInfo {
     union: [u64; 8],
 }
 
-/// Descendants are traced from birth; syscall-stops can be told from `SIGTRAP`; exec is announced; and
-/// when the tracer dies, however it dies, no tracee runs on.
+/// Descendants are traced from birth; syscall-stops can be told from `SIGTRAP`; exec and what a filter
+/// answers with `TRACE` are announced; and when the tracer dies, however it dies, no tracee runs on.
 const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEFORK
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACESECCOMP
     | libc::PTRACE_O_EXITKILL;
 
 /// Starts to trace a running process. `PTRACE_SEIZE` sets the options in the same step, and unlike
@@ -75,11 +84,24 @@ impl Stopped {
     pub(crate) fn resume(self, how: Resume, signal: Option<Signal>) -> Result<(), Errno> {
         let request = match how {
             Resume::ToSyscall => libc::PTRACE_SYSCALL,
+            Resume::ToEvent => libc::PTRACE_CONT,
             Resume::Listen => libc::PTRACE_LISTEN,
         };
         let signal = libc::c_long::from(signal.map_or(0, Signal::as_raw));
         // SAFETY: both requests take a tid and a number; the address is ignored.
         check(unsafe { libc::ptrace(request, self.0, ZERO, signal) }).map(drop)
+    }
+
+    /// Lets go of the tracee for good, delivering `signal`.
+    pub(crate) fn detach(self, signal: Option<Signal>) -> Result<(), Errno> {
+        let signal = libc::c_long::from(signal.map_or(0, Signal::as_raw));
+        // SAFETY: takes a tid and a number; the address is ignored.
+        check(unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, ZERO, signal) }).map(drop)
+    }
+
+    /// Its tid.
+    pub(crate) const fn tid(&self) -> Tid {
+        self.0
     }
 
     /// What syscall this stop is about.
@@ -99,11 +121,14 @@ impl Stopped {
         let info = unsafe { info.assume_init() };
         let [first, rest @ .., _] = info.union;
         Ok(match info.op {
-            libc::PTRACE_SYSCALL_INFO_ENTRY => SyscallStop::Entry {
-                audit: info.arch,
-                nr: first,
-                args: rest,
-            },
+            libc::PTRACE_SYSCALL_INFO_ENTRY | libc::PTRACE_SYSCALL_INFO_SECCOMP => {
+                SyscallStop::Entry {
+                    audit: info.arch,
+                    nr: first,
+                    args: rest,
+                    ip: info.instruction_pointer,
+                }
+            }
             libc::PTRACE_SYSCALL_INFO_EXIT => SyscallStop::Exit {
                 result: first.cast_signed(),
             },
@@ -118,6 +143,43 @@ impl Stopped {
         check(unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, self.0, ZERO, &raw mut message) })?;
         // 0 is nobody, and what the kernel says for a task that our pid namespace does not show.
         Ok(Tid::try_from(message).unwrap_or(0))
+    }
+
+    /// The signals that the tracee blocks.
+    pub(crate) fn signal_mask(&self) -> Result<Mask, Errno> {
+        let mut mask = Mask::NONE;
+        let size = size_of::<Mask>();
+        let to = &raw mut mask;
+        // SAFETY: the kernel writes a set of the size that is given to a local of that size.
+        check(unsafe { libc::ptrace(libc::PTRACE_GETSIGMASK, self.0, size, to) })?;
+        Ok(mask)
+    }
+
+    /// Changes the signals that the tracee blocks.
+    pub(crate) fn set_signal_mask(&self, mask: Mask) -> Result<(), Errno> {
+        let size = size_of::<Mask>();
+        let from = &raw const mask;
+        // SAFETY: the kernel reads a set of the size that is given from a local of that size.
+        check(unsafe { libc::ptrace(libc::PTRACE_SETSIGMASK, self.0, size, from) }).map(drop)
+    }
+
+    /// All general registers.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn registers(&self) -> Result<libc::user_regs_struct, Errno> {
+        let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
+        let to = registers.as_mut_ptr();
+        // SAFETY: the kernel writes one structure of registers to a local of that type.
+        check(unsafe { libc::ptrace(libc::PTRACE_GETREGS, self.0, ZERO, to) })?;
+        // SAFETY: it was zeroed, and every bit pattern is a valid value of the structure.
+        Ok(unsafe { registers.assume_init() })
+    }
+
+    /// Changes all general registers.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn set_registers(&self, registers: &libc::user_regs_struct) -> Result<(), Errno> {
+        let from = std::ptr::from_ref(registers);
+        // SAFETY: the kernel reads one structure of registers.
+        check(unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.0, ZERO, from) }).map(drop)
     }
 
     /// One word of the tracee's memory. Fails where the tracee is undumpable and we are not privileged.

@@ -5,8 +5,9 @@ use super::{Errno, ZERO, check};
 /// Installs a filter in the calling thread. Async-signal-safe.
 ///
 /// Needs `no_new_privs` or `CAP_SYS_ADMIN` (`EACCES`). The kernel checks the program; any error means that
-/// nothing was installed.
-pub(crate) fn install(program: &[libc::sock_filter], flags: libc::c_ulong) -> Result<(), Errno> {
+/// nothing was installed. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the result is the listener's descriptor, which is
+/// close-on-exec; otherwise 0.
+pub(crate) fn install(program: &[libc::sock_filter], flags: libc::c_ulong) -> Result<i32, Errno> {
     let len = libc::c_ushort::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
     // The kernel only reads the instructions; the type is shared with a caller that may write them.
     let fprog = libc::sock_fprog {
@@ -22,7 +23,26 @@ pub(crate) fn install(program: &[libc::sock_filter], flags: libc::c_ulong) -> Re
             &raw const fprog,
         )
     };
-    check(result).map(drop)
+    // A descriptor, or 0.
+    check(result).map(|fd| i32::try_from(fd).unwrap_or(-1))
+}
+
+/// Does this kernel take these flags (`SECCOMP_FILTER_FLAG_*`)? Nothing is installed: it looks at the flags before
+/// it looks for a program, and there is none.
+///
+/// # Errors
+/// `EINVAL`: it does not know one of them. Anything else: it has no `seccomp`, or an outer filter forbids it.
+pub(crate) fn flags_available(flags: libc::c_ulong) -> Result<(), Errno> {
+    let operation = libc::SECCOMP_SET_MODE_FILTER;
+    let nothing = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel reads the program from a null pointer, which fails.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, operation, flags, nothing) };
+    match check(result) {
+        Err(Errno::EFAULT) => Ok(()),
+        // It cannot succeed without a program.
+        Ok(_) => Err(Errno::EINVAL),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Does this kernel know the action of this return value (`SECCOMP_GET_ACTION_AVAIL`)?

@@ -9,6 +9,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
 use super::{Errno, check, check_int};
 
 /// A signal number, 1 to 64, standard or real-time.
@@ -20,6 +23,7 @@ impl Signal {
     pub(crate) const INT: Self = Self(libc::SIGINT);
     pub(crate) const QUIT: Self = Self(libc::SIGQUIT);
     pub(crate) const WINCH: Self = Self(libc::SIGWINCH);
+    pub(crate) const USR1: Self = Self(libc::SIGUSR1);
     pub(crate) const KILL: Self = Self(libc::SIGKILL);
     pub(crate) const TERM: Self = Self(libc::SIGTERM);
     pub(crate) const CHLD: Self = Self(libc::SIGCHLD);
@@ -58,10 +62,14 @@ impl fmt::Display for Signal {
 /// Not the C library's, whose functions leave out signals 32 and 33 without a word: it uses them itself, but
 /// they can be sent to us, and they would end us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub(crate) struct Mask(u64);
 
 impl Mask {
-    const ALL: Self = Self(u64::MAX);
+    /// No signal.
+    pub(crate) const NONE: Self = Self(0);
+    /// Every signal; the kernel leaves out those that cannot be blocked.
+    pub(crate) const ALL: Self = Self(u64::MAX);
 
     const fn without(self, signal: Signal) -> Self {
         Self(self.0 & !(1 << (signal.0 - 1)))
@@ -188,11 +196,19 @@ pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
-/// Keeps `SIGCHLD` for ends: a tracer's stops would raise it thousands of times a second.
-pub(crate) fn no_child_stops() -> Result<(), Errno> {
+/// A descriptor that is readable when `SIGCHLD` has come, and never blocks.
+pub(crate) fn child_fd() -> Result<SignalFd, Errno> {
+    let mut set = SigSet::empty();
+    set.add(nix::sys::signal::Signal::SIGCHLD);
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// Does a stop of a child or tracee raise `SIGCHLD`, as an end does? A tracer's stops would raise it thousands of
+/// times a second.
+pub(crate) fn set_child_stops(raise: bool) -> Result<(), Errno> {
     // SAFETY: all-zero is a valid sigaction: default handler, empty mask, no flags.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_flags = libc::SA_NOCLDSTOP;
+    action.sa_flags = if raise { 0 } else { libc::SA_NOCLDSTOP };
     // SAFETY: the action is initialised and names no handler function; a null old action is allowed.
     let result = unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut()) };
     check_int(result).map(drop)

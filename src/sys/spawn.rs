@@ -10,14 +10,21 @@
 //! The filter is installed last, and then one execve must still pass. It does because its arguments 3 to
 //! 5, which execve ignores, carry 192 random bits that the child drew for itself and wrote into the
 //! filter's constants. The same secret lets a failing child leave through `exit_group`.
+//!
+//! # The handover
+//!
+//! A filter with a listener is installed by the child and listened to by the launcher. The listener's descriptor
+//! closes at the exec, so the launcher must have taken it out of the child before: the child says that it is
+//! there, and waits for the word to go on. Both calls, `write` and `read`, carry the secret too.
 
 use std::ffi::CString;
-use std::io::{PipeReader, PipeWriter, Write as _};
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::caps::{self, CapDrop};
+use super::listener::Listener;
 use super::signal::{self, Mask, Signal};
 use super::{Errno, Tid, check, inherited, process, seccomp, wait};
 
@@ -39,8 +46,16 @@ pub(crate) struct Seal {
     pub(crate) program: Vec<libc::sock_filter>,
     /// The place of the launch secret, if the program asks for one.
     pub(crate) gate: Option<Gate>,
-    /// `SECCOMP_FILTER_FLAG_*`.
+    /// `SECCOMP_FILTER_FLAG_*`. With `NEW_LISTENER` the launcher must take the listener
+    /// ([`Child::take_listener`]); the program then needs a gate for `write` and `read`, too.
     pub(crate) flags: libc::c_ulong,
+}
+
+impl Seal {
+    /// Has the filter a listener?
+    const fn listens(&self) -> bool {
+        self.flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
+    }
 }
 
 /// Where a program compares the launch secret.
@@ -63,6 +78,8 @@ pub(crate) struct Plan {
     mask: Mask,
     child_ignored: bool,
     no_new_privs: bool,
+    /// The process whose end shall end the command.
+    dies_with: Option<Tid>,
     caps: Option<CapDrop>,
     seal: Option<Seal>,
     /// The launch secret, once it is drawn.
@@ -92,12 +109,14 @@ pub(crate) enum Stage {
     Secret,
     /// Installing the filter.
     Filter,
+    /// Handing the filter's listener over.
+    Handover,
     /// Executing the command.
     Exec,
 }
 
 impl Stage {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Gate,
         Self::Signals,
         Self::Streams,
@@ -105,6 +124,7 @@ impl Stage {
         Self::Capabilities,
         Self::Secret,
         Self::Filter,
+        Self::Handover,
         Self::Exec,
     ];
 }
@@ -119,6 +139,7 @@ impl std::fmt::Display for Stage {
             Self::Capabilities => "drop capabilities",
             Self::Secret => "draw the launch secret (getrandom)",
             Self::Filter => "install the filter",
+            Self::Handover => "hand over the filter's listener",
             Self::Exec => "execute the command",
         })
     }
@@ -168,6 +189,7 @@ impl Plan {
             mask,
             child_ignored,
             no_new_privs: true,
+            dies_with: None,
             caps: None,
             seal: None,
             secret: [0; 3],
@@ -178,6 +200,11 @@ impl Plan {
     /// Leaves `no_new_privs` as it is.
     pub(crate) fn allow_new_privs(&mut self) {
         self.no_new_privs = false;
+    }
+
+    /// Lets the command die with the thread that spawns it.
+    pub(crate) fn die_with_launcher(&mut self) {
+        self.dies_with = Tid::try_from(std::process::id()).ok();
     }
 
     /// Gives up these capabilities.
@@ -194,14 +221,22 @@ impl Plan {
     /// anything when the launcher dies first.
     pub(crate) fn spawn(mut self) -> Result<Child, SpawnError> {
         let at = |call| move |errno| SpawnError { call, errno };
-        let pipe = std::io::pipe().map_err(|error| errno_of(&error));
-        let (reader, writer) = pipe.map_err(at("make a pipe"))?;
+        let pipe = || {
+            let pipe = std::io::pipe().map_err(|error| errno_of(&error));
+            pipe.map_err(at("make a pipe"))
+        };
+        let (reader, writer) = pipe()?;
+        let (news, teller) = pipe()?;
         // SAFETY: the child makes async-signal-safe calls only, on memory that was prepared before, and
         // leaves by execve or exit_group: it never returns into this function's caller.
         let forked = check(libc::c_long::from(unsafe { libc::fork() })).map_err(at("fork"))?;
         match forked {
             0 => {
-                let outcome = wait_at_gate(&reader, &writer).and_then(|()| self.steps());
+                let link = Link {
+                    go: reader.as_raw_fd(),
+                    ready: teller.as_raw_fd(),
+                };
+                let outcome = link.wait_at_gate(&writer).and_then(|()| self.steps(&link));
                 self.leave(outcome)
             }
             pid => {
@@ -212,6 +247,7 @@ impl Plan {
                     pid,
                     pidfd,
                     gate: Some(writer),
+                    news,
                     report: self.report,
                 })
             }
@@ -222,7 +258,7 @@ impl Plan {
     /// the filter failed; after that it leaves with the exit code that the execve's errno stands for. `code`
     /// must be async-signal-safe: the filter may deny whatever it would call.
     pub(crate) fn exec(mut self, code: fn(Errno) -> u8) -> Failure {
-        let failure = match self.steps() {
+        let failure = match self.steps(&Link::NONE) {
             Ok(never) => match never {},
             Err(failure) => failure,
         };
@@ -235,8 +271,11 @@ impl Plan {
     }
 
     /// The steps in their order. Async-signal-safe.
-    fn steps(&mut self) -> Result<std::convert::Infallible, Failure> {
+    fn steps(&mut self, link: &Link) -> Result<std::convert::Infallible, Failure> {
         let at = |stage| move |errno| Failure { stage, errno };
+        if let Some(launcher) = self.dies_with {
+            process::die_with(launcher).map_err(at(Stage::Gate))?;
+        }
         self.listen_pid.inspect(|&entry| write_pid(entry));
         self.restore_signals().map_err(at(Stage::Signals))?;
         restore_streams().map_err(at(Stage::Streams))?;
@@ -251,7 +290,11 @@ impl Plan {
         }
         if let Some(seal) = &mut self.seal {
             self.secret = seal.draw_secret().map_err(at(Stage::Secret))?;
-            seccomp::install(&seal.program, seal.flags).map_err(at(Stage::Filter))?;
+            let fd = seccomp::install(&seal.program, seal.flags).map_err(at(Stage::Filter))?;
+            if seal.listens() {
+                self.report.set_listener(fd);
+                link.hand_over(self.secret).map_err(at(Stage::Handover))?;
+            }
         }
         Err(Failure {
             stage: Stage::Exec,
@@ -299,30 +342,57 @@ fn exit(code: libc::c_int, [a, b, c]: [u64; 3]) -> ! {
     unsafe { libc::abort() }
 }
 
-/// Blocks until the launcher says go. End of file means that it died. Async-signal-safe.
-fn wait_at_gate(reader: &PipeReader, writer: &PipeWriter) -> Result<(), Failure> {
-    let failed = |errno| Failure {
-        stage: Stage::Gate,
-        errno,
-    };
-    // Our own copy of the other end would keep the end of file from us. The descriptor is not used again:
-    // this process execs or leaves without running destructors.
-    // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
-    let closed = unsafe { libc::close(writer.as_raw_fd()) };
-    if closed == -1 {
-        return Err(failed(Errno::last()));
+/// The child's ends of the pipes between it and its launcher. Both are close-on-exec, and nothing else in
+/// the child touches them: it execs or leaves without running destructors.
+struct Link {
+    /// A byte: go on. End of file: the launcher died.
+    go: i32,
+    /// A byte: the listener is there. End of file, for the launcher: the command is executed, or never.
+    ready: i32,
+}
+
+impl Link {
+    /// For who needs none.
+    const NONE: Self = Self { go: -1, ready: -1 };
+
+    /// Blocks until the launcher says go. Async-signal-safe.
+    fn wait_at_gate(&self, writer: &PipeWriter) -> Result<(), Failure> {
+        let failed = |errno| Failure {
+            stage: Stage::Gate,
+            errno,
+        };
+        // Our own copy of the other end would keep the end of file from us. It is not used again.
+        // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
+        let closed = unsafe { libc::close(writer.as_raw_fd()) };
+        if closed == -1 {
+            return Err(failed(Errno::last()));
+        }
+        self.wait([0; 3]).map_err(failed)
     }
-    let mut go = 0_u8;
-    loop {
-        // SAFETY: reads at most one byte into a local of one byte.
-        let count = unsafe { libc::read(reader.as_raw_fd(), (&raw mut go).cast(), 1) };
-        match count {
-            1 => return Ok(()),
-            0 => return Err(failed(Errno::EPIPE)),
-            _ => match Errno::last() {
-                Errno::EINTR => {}
-                errno => return Err(failed(errno)),
-            },
+
+    /// Tells the launcher that the listener can be taken, and waits until it was. Async-signal-safe.
+    fn hand_over(&self, secret @ [a, b, c]: [u64; 3]) -> Result<(), Errno> {
+        let ready = 1_u8;
+        let (fd, from) = (self.ready, &raw const ready);
+        // SAFETY: writes one byte of a local. The three further arguments are numbers that write ignores.
+        check(unsafe { libc::syscall(libc::SYS_write, fd, from, 1, a, b, c) })?;
+        self.wait(secret)
+    }
+
+    /// Waits for the launcher's word. Async-signal-safe.
+    fn wait(&self, [a, b, c]: [u64; 3]) -> Result<(), Errno> {
+        let mut go = 0_u8;
+        loop {
+            let (fd, to) = (self.go, &raw mut go);
+            // SAFETY: reads at most one byte into a local of one byte. The three further arguments are numbers
+            // that read ignores.
+            let read = unsafe { libc::syscall(libc::SYS_read, fd, to, 1, a, b, c) };
+            match check(read) {
+                Ok(0) => return Err(Errno::EPIPE),
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
         }
     }
 }
@@ -342,13 +412,7 @@ impl Seal {
         let Some(gate) = &self.gate else {
             return Ok([0; 3]);
         };
-        let mut secret = [0_u64; 3];
-        let size = size_of_val(&secret);
-        // SAFETY: writes at most `size` bytes to a local of that size.
-        let got = unsafe { libc::syscall(libc::SYS_getrandom, secret.as_mut_ptr(), size, 0) };
-        if usize::try_from(check(got)?) != Ok(size) {
-            return Err(Errno::EIO);
-        }
+        let secret = process::secret()?;
         // The program was checked before; what is patched must be what the check saw.
         if !(gate.arm)(&mut self.program, &gate.slots, secret) {
             return Err(Errno::EINVAL);
@@ -419,6 +483,8 @@ pub(crate) struct Child {
     pid: Tid,
     pidfd: OwnedFd,
     gate: Option<PipeWriter>,
+    /// What the child has to say: see [`Link::ready`].
+    news: PipeReader,
     report: Report,
 }
 
@@ -443,14 +509,47 @@ impl Child {
     /// The launcher's own descriptors for it.
     pub(crate) fn fds(&self) -> Vec<i32> {
         let gate = self.gate.as_ref().map(PipeWriter::as_raw_fd);
-        gate.into_iter().chain([self.pidfd.as_raw_fd()]).collect()
+        let rest = [self.pidfd.as_raw_fd(), self.news.as_raw_fd()];
+        gate.into_iter().chain(rest).collect()
     }
 
     /// Lets the child go on to execute the command.
     pub(crate) fn open_gate(&mut self) -> Result<(), Errno> {
-        self.gate.take().map_or(Ok(()), |mut gate| {
+        self.go()?;
+        self.gate = None;
+        Ok(())
+    }
+
+    /// Lets the child go on, takes the listener of its filter, brings it to `desk`, and lets the child execute the
+    /// command. Returns when that is done, or has failed ([`Child::failure`]).
+    ///
+    /// # Errors
+    /// The listener cannot be taken; the child waits for ever, and must be abandoned.
+    pub(crate) fn take_listener(&mut self, desk: impl FnOnce(Listener)) -> Result<(), Errno> {
+        self.go()?;
+        if !self.hears()? {
+            return Ok(());
+        }
+        desk(Listener::take(self.pidfd(), self.report.listener())?);
+        self.open_gate()?;
+        // Nothing more is said, so this is the exec, or the end.
+        self.hears().map(drop)
+    }
+
+    fn go(&mut self) -> Result<(), Errno> {
+        self.gate.as_mut().map_or(Ok(()), |gate| {
             gate.write_all(&[1]).map_err(|error| errno_of(&error))
         })
+    }
+
+    /// Waits for a byte of the child's; false when none will come.
+    fn hears(&mut self) -> Result<bool, Errno> {
+        let mut byte = [0];
+        match self.news.read_exact(&mut byte) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(errno_of(&error)),
+        }
     }
 
     /// Why the command was not executed, once the child has ended. `None`: it was.
@@ -474,6 +573,8 @@ struct Page {
     /// 0, or the stage that failed.
     stage: AtomicU32,
     errno: AtomicI32,
+    /// The number of the listener in the child.
+    listener: AtomicI32,
 }
 
 // SAFETY: the page holds atomics only, and stays mapped until the one owner is dropped.
@@ -508,6 +609,15 @@ impl Report {
         self.page()
             .stage
             .store(failure.stage as u32, Ordering::Release);
+    }
+
+    /// Async-signal-safe.
+    fn set_listener(&self, fd: i32) {
+        self.page().listener.store(fd, Ordering::Release);
+    }
+
+    fn listener(&self) -> i32 {
+        self.page().listener.load(Ordering::Acquire)
     }
 
     fn get(&self) -> Option<Failure> {

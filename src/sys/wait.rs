@@ -56,21 +56,16 @@ pub(crate) enum Block {
 
 /// The next change of `who` (-1: of any child or tracee), threads included. `Ok(None)`: nothing yet.
 ///
-/// Stops are those of tracees and, with [`job_stops`], those of children.
+/// Stops are those of tracees, and those of children that job control stops.
 ///
 /// # Errors
 /// `ECHILD` when there is nobody left to wait for.
 pub(crate) fn next(who: Tid, block: Block) -> Result<Option<(Tid, Change)>, Errno> {
-    wait(who, if block == Block::No { libc::WNOHANG } else { 0 })
-}
-
-/// Like [`next`] of any child without blocking, and tells when job control stopped one.
-pub(crate) fn job_stops() -> Result<Option<(Tid, Change)>, Errno> {
-    wait(-1, libc::WNOHANG | libc::WUNTRACED)
-}
-
-fn wait(who: Tid, flags: libc::c_int) -> Result<Option<(Tid, Change)>, Errno> {
-    let flags = flags | libc::__WALL;
+    let hang = match block {
+        Block::Yes => 0,
+        Block::No => libc::WNOHANG,
+    };
+    let flags = hang | libc::WUNTRACED | libc::__WALL;
     loop {
         let mut status = 0;
         // SAFETY: status is a local of the right type; a null rusage is allowed.

@@ -1,4 +1,14 @@
-//! The tracer: seizes a command, stops at every syscall of it and all its descendants, and records.
+//! The tracer: seizes a command, records every syscall of it and all its descendants, and soon gets out of
+//! their way.
+//!
+//! ```text
+//! tree      which tasks there are, whatever the order of events      stop    what a stop means
+//! record    what a stop says about the command                       unhide  children that hide
+//! late      from two stops a call to none: when, how                 image   when a process is ready
+//! inject    a filter's way into a process                            known   what is in it
+//! desk      unknown calls of processes that are not traced any more  near    cheap stops
+//! live      what other threads see of it
+//! ```
 //!
 //! ptrace requests belong to the thread that seized, and `PTRACE_O_EXITKILL` fires when that thread ends:
 //! [`Tracer`] lives on one thread, which forks, seizes and loops. What it learns is in [`Live`], which
@@ -7,61 +17,40 @@
 //! Calls are recorded at *entry*, because `exit_group` and `rt_sigreturn` never return, and keyed by the
 //! architecture that the kernel reports for each call: 64-bit code can make 32-bit calls.
 
+mod desk;
+mod image;
+mod inject;
+mod known;
+mod late;
+mod live;
+mod memory;
+mod near;
+mod record;
 mod stop;
 mod tree;
 mod unhide;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use self::late::{Late, Step};
+use self::live::Made;
+use self::record::Recorder;
 use self::stop::Stop;
-use self::tree::{Reaction, Tree};
-use self::unhide::Unhider;
-use crate::recording::{Note, Recording};
-use crate::sys::ptrace::{Resume, Stopped, seize};
-use crate::sys::signal::{self, Signal};
-use crate::sys::wait::{self, Block, Change, End, RawStop};
+use self::tree::{Kin, Process, Reaction, Tree, Watch};
+use crate::recording::{Fate, Note};
+use crate::sys::ptrace::{self, Resume, Stopped};
+use crate::sys::signal;
+use crate::sys::wait::{self, Block, Change, RawStop};
 use crate::sys::{Errno, Tid, process};
-use crate::syscall::Sysno;
 
-/// What a running tracer shows to other threads.
-#[derive(Debug, Default)]
-pub(crate) struct Live {
-    recording: Mutex<Recording>,
-    executed: AtomicBool,
-    main_end: Mutex<Option<End>>,
-    /// The signal of the main process's last group-stop, until it is asked for.
-    stopped: AtomicI32,
-}
-
-impl Live {
-    /// The recording so far.
-    pub(crate) fn recording(&self) -> MutexGuard<'_, Recording> {
-        // A recording is whole between any two statements, so a panicked writer leaves it usable.
-        self.recording
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the command been executed? Before that there is nothing to write.
-    pub(crate) fn executed(&self) -> bool {
-        self.executed.load(Ordering::Acquire)
-    }
-
-    /// How the command itself ended, when only descendants are left.
-    pub(crate) fn main_end(&self) -> Option<End> {
-        *self.main_end.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The signal by which job control has stopped the command since the last call.
-    pub(crate) fn take_stop(&self) -> Option<Signal> {
-        match self.stopped.swap(0, Ordering::AcqRel) {
-            0 => None,
-            number => Some(Signal::from_raw(number)),
-        }
-    }
-}
+pub(crate) use self::desk::Desk;
+pub(crate) use self::image::{COVERED, Pace};
+pub(crate) use self::known::{Known, Unknown};
+pub(crate) use self::late::{Knowledge, Manner, compile, listening_flags};
+pub(crate) use self::live::Live;
 
 /// Why tracing is not possible here.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +61,9 @@ pub(crate) enum TraceError {
     /// The kernel does not describe syscall-stops.
     #[error("cannot read the command's syscalls (PTRACE_GET_SYSCALL_INFO)")]
     SyscallInfo(#[source] Errno),
+    /// `SIGCHLD` cannot be had.
+    #[error("cannot take signals of children")]
+    Signals(#[source] Errno),
     /// `wait4` failed.
     #[error("cannot wait for the command (wait4)")]
     Wait(#[source] Errno),
@@ -81,48 +73,100 @@ pub(crate) enum TraceError {
 pub(crate) struct Tracer<'a> {
     tree: Tree,
     live: &'a Live,
-    /// The calls whose return matters, while they are under way.
-    entered: HashMap<Tid, Entered>,
-    unhider: Unhider,
+    recorder: Recorder,
+    late: Late,
+    desk: Option<Arc<Desk>>,
     /// A task has ended since stale ones were last looked for.
     unswept: bool,
 }
 
-/// A call whose return is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entered {
-    /// Wants a tracer or a tracee.
-    Ptrace,
-    /// Makes a task, which has not been announced.
-    Fork,
-}
-
 impl<'a> Tracer<'a> {
-    /// Seizes a child that waits behind its gate.
-    pub(crate) fn seize(main: Tid, live: &'a Live) -> Result<Self, TraceError> {
-        seize(main).map_err(TraceError::Seize)?;
-        live.recording().tasks = 1;
+    /// Seizes a child that waits behind its gate. `desk`: where unknown calls can be heard.
+    pub(crate) fn seize(
+        main: Tid,
+        live: &'a Live,
+        (knowledge, manner): (Knowledge, Manner),
+        desk: Option<Arc<Desk>>,
+    ) -> Result<Self, TraceError> {
+        ptrace::seize(main).map_err(TraceError::Seize)?;
+        signal::set_child_stops(false).map_err(TraceError::Signals)?;
+        begin(live);
         Ok(Self {
             tree: Tree::new(main),
             live,
-            entered: HashMap::new(),
-            unhider: Unhider::default(),
+            recorder: Recorder::default(),
+            late: Late::new(knowledge, manner, desk.clone()),
+            desk,
             unswept: false,
         })
     }
 
+    /// Looks after a child that got its filter, and its listener at this desk, before its exec.
+    pub(crate) fn beside(main: Tid, live: &'a Live, desk: Arc<Desk>) -> Self {
+        begin(live);
+        live.runs_free();
+        let exe = live.executable(main);
+        live.recording().fate(exe, Fate::FilterBeforeExec, 0);
+        Self {
+            tree: Tree::untraced(main),
+            live,
+            recorder: Recorder::default(),
+            late: Late::idle(),
+            desk: Some(desk),
+            unswept: false,
+        }
+    }
+
     /// Runs until the last descendant has ended. [`Live::main_end`] tells how the command itself did.
     pub(crate) fn run(mut self) -> Result<(), TraceError> {
+        self.trace()?;
+        self.outlast()
+    }
+
+    /// Until nobody is traced any more.
+    fn trace(&mut self) -> Result<(), TraceError> {
         loop {
             match self.next() {
                 Ok(Some((tid, change))) => self.handle(tid, change)?,
                 Ok(None) if !self.tree.is_over() => {}
                 // A child whose parent was killed before its event has announced itself to nobody yet.
                 Ok(None) if process::has_traced_children() => process::pause(),
-                // Left are children that were never traced: our caller's, or orphans that PID 1 inherits.
+                // Left are children that were never traced: our caller's, or orphans that PID 1 inherits; and
+                // those that were let go.
                 Ok(None) | Err(Errno::ECHILD) => return Ok(()),
                 Err(errno) => return Err(TraceError::Wait(errno)),
             }
+        }
+    }
+
+    /// Until the last listener has hung up.
+    fn outlast(&mut self) -> Result<(), TraceError> {
+        let Some(desk) = self.desk.clone() else {
+            return Ok(());
+        };
+        let ends = signal::child_fd().map_err(TraceError::Signals)?;
+        // Nothing stops any more but by job control, which is passed on.
+        signal::set_child_stops(true).map_err(TraceError::Signals)?;
+        loop {
+            loop {
+                match wait::next(-1, Block::No) {
+                    Ok(Some((tid, change))) => self.handle(tid, change)?,
+                    Ok(None) | Err(Errno::ECHILD) => break,
+                    Err(errno) => return Err(TraceError::Wait(errno)),
+                }
+            }
+            // A listener hangs up a little before its last process can be reaped.
+            if desk.listeners() == 0 && self.tree.main_end().is_some() {
+                return Ok(());
+            }
+            let fds = [ends.as_fd(), desk.quiet().as_fd()];
+            let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(TraceError::Wait(errno)),
+            }
+            // One end may stand for many: all that there are will be looked for.
+            let _ = ends.read_signal();
         }
     }
 
@@ -150,25 +194,50 @@ impl<'a> Tracer<'a> {
                     self.unswept = true;
                     return Ok(found);
                 }
-                Err(Errno::ECHILD) => self.tree.forget(tid),
+                Err(Errno::ECHILD) => self.forget(tid),
                 Err(errno) => return Err(errno),
             }
         }
         Ok(None)
     }
 
+    /// A task is not traced any more.
+    fn forget(&mut self, tid: Tid) {
+        self.recorder.ended(tid);
+        self.late.ended(tid);
+        if let Some(process) = self.tree.let_go(tid) {
+            self.is_over(&process);
+        }
+    }
+
+    /// A process has ended, or has nothing more to be seen at stops.
+    fn is_over(&mut self, process: &Process) {
+        self.late.left(process);
+        let fate = match process.watch {
+            Watch::Listener => Fate::LateFilter,
+            Watch::Filter => Fate::TracedFilter,
+            _ => Fate::Stops,
+        };
+        if let Some(exe) = process.exe {
+            self.live.recording().fate(exe, fate, process.calls);
+        }
+    }
+
     fn handle(&mut self, tid: Tid, change: Change) -> Result<(), TraceError> {
         match change {
             Change::Ended(end) => {
-                self.tree.ended(tid, end);
-                self.unhider.ended(tid);
-                self.entered.remove(&tid);
+                self.recorder.ended(tid);
+                self.late.ended(tid);
+                if let Some(process) = self.tree.ended(tid, end) {
+                    self.is_over(&process);
+                }
                 self.unswept = true;
-                *self
-                    .live
-                    .main_end
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = self.tree.main_end();
+                self.live.set_main_end(self.tree.main_end());
+                self.unpark()
+            }
+            // A task of ours that is not traced: job control stops it, and nobody waits for us to do anything.
+            Change::Stopped(raw) if raw.event == 0 && !self.tree.has(tid) => {
+                self.tell_of_stop(tid, raw.signal);
                 Ok(())
             }
             Change::Stopped(raw) => self.stopped(tid, raw),
@@ -176,6 +245,7 @@ impl<'a> Tracer<'a> {
     }
 
     fn stopped(&mut self, tid: Tid, raw: RawStop) -> Result<(), TraceError> {
+        self.live.count_stop();
         let stop = match Stop::read(&raw) {
             Ok(stop) => stop,
             // SIGKILL ended the stop; its end will be reported.
@@ -186,100 +256,191 @@ impl<'a> Tracer<'a> {
                 Stop::Other
             }
         };
-        let before = self.tree.executed();
-        let reaction = self.tree.stopped(tid, &stop);
-        if before {
-            self.record(tid, &stop, &raw.tracee);
+        let world = (&mut self.tree, self.live);
+        let injection = self.late.proceed(tid, &stop, &raw.tracee, world);
+        match injection {
+            Ok(Step::None) => {}
+            Ok(Step::Borrowed) => return self.resume(tid, Reaction::GO_ON, raw.tracee),
+            Ok(Step::Returned(signal)) => {
+                let reaction = Reaction {
+                    signal,
+                    ..Reaction::GO_ON
+                };
+                self.go_on(tid, &stop, reaction, raw)?;
+                return self.unpark();
+            }
+            // It was killed; its end will be reported.
+            Err(_) => return Ok(()),
+        }
+        self.late.settle(tid, &mut self.tree);
+        let executed = self.tree.executed();
+        let reaction = self.learn(tid, &stop);
+        if executed {
+            if self.take_down(tid, &stop, &raw.tracee) {
+                return self.resume(tid, Reaction::GO_ON, raw.tracee);
+            }
         } else if self.tree.executed() {
             // No instruction of the command has run yet: the last moment to find that this kernel does
             // not describe syscalls.
             match raw.tracee.syscall() {
-                Ok(_) | Err(Errno::ESRCH) => self.live.executed.store(true, Ordering::Release),
+                Ok(_) | Err(Errno::ESRCH) => self.live.set_executed(),
                 Err(errno) => return Err(TraceError::SyscallInfo(errno)),
             }
         }
-        self.react(tid, reaction, raw)
+        self.go_on(tid, &stop, reaction, raw)
     }
 
-    fn react(&mut self, tid: Tid, reaction: Reaction, raw: RawStop) -> Result<(), TraceError> {
-        match raw.tracee.resume(reaction.resume, reaction.signal) {
-            // SIGKILL came between; the end will be reported.
-            Ok(()) | Err(Errno::ESRCH) => {}
-            // Anything else would leave the tracee stopped for ever.
-            Err(errno) => return Err(TraceError::Wait(errno)),
-        }
-        if reaction.resume == Resume::Listen && self.tree.is_main(tid) {
-            self.live.stopped.store(raw.signal, Ordering::Release);
-            signal::wake_taker();
-        }
-        if let Some(child) = reaction.confirm {
-            match wait::next(child, Block::No) {
-                Ok(Some((tid, change))) => {
-                    self.tree.confirmed(child);
-                    return self.handle(tid, change);
-                }
-                Ok(None) => self.tree.confirmed(child),
-                Err(_) => {}
+    /// What a stop says about the tree.
+    fn learn(&mut self, tid: Tid, stop: &Stop) -> Reaction {
+        if let Stop::Born { child, birth } = *stop {
+            let kin = self.recorder.born(tid, birth, self.live);
+            let reaction = self.tree.born(tid, child, kin);
+            if reaction.confirm.is_none() {
+                self.announced(child, kin);
             }
+            return reaction;
+        }
+        let reaction = self.tree.stopped(tid, stop);
+        if let Stop::Exec { former } = *stop {
+            self.recorder.executed(tid, former);
+            if let Some(process) = self.tree.process_mut(tid) {
+                process.image = self.late.executed(tid, process.image, self.live);
+                process.exe = Some(self.live.executable(tid));
+            }
+        }
+        reaction
+    }
+
+    fn announced(&mut self, child: Tid, kin: Kin) {
+        if kin != Kin::Thread
+            && let Some(process) = self.tree.process(child)
+        {
+            self.late.forked(process.image);
+        }
+        let mut recording = self.live.recording();
+        recording.tasks = self.tree.tasks;
+        recording.processes += u64::from(kin != Kin::Thread);
+    }
+
+    /// Takes down what a stop says about the command. True: the task has been made to call something else.
+    fn take_down(&mut self, tid: Tid, stop: &Stop, tracee: &Stopped) -> bool {
+        match *stop {
+            Stop::Exit { result } => {
+                self.recorder.exit(tid, result, tracee, self.live);
+                false
+            }
+            Stop::Entry {
+                audit,
+                nr,
+                args,
+                ip,
+            } if !self.late.is_replay(tid) => {
+                let made = Made {
+                    audit,
+                    nr,
+                    args,
+                    ip,
+                    tid,
+                };
+                // One that was not announced yet is asked what it is.
+                let exe = self.tree.process(tid).and_then(|process| process.exe);
+                let exe = exe.unwrap_or_else(|| self.live.executable(tid));
+                let seen = self.recorder.entry(&made, exe, tracee, self.live);
+                let recorder = &self.recorder;
+                let executing = |tid| recorder.is_executing(tid);
+                let world = (
+                    &mut self.tree,
+                    self.live,
+                    &executing as &dyn Fn(Tid) -> bool,
+                );
+                self.late.at_entry(tid, seen, (audit, &args), tracee, world)
+            }
+            _ => false,
+        }
+    }
+
+    /// Resumes a task of the command's, or lets it go when nothing more is to be seen of it.
+    fn go_on(
+        &mut self,
+        tid: Tid,
+        stop: &Stop,
+        reaction: Reaction,
+        raw: RawStop,
+    ) -> Result<(), TraceError> {
+        if reaction.resume == Resume::Listen {
+            self.tell_of_stop(tid, raw.signal);
+        }
+        let watch = self.tree.process(tid).map(|process| process.watch);
+        let waits = self.recorder.waits_for(tid);
+        let resume = match (watch, reaction.resume) {
+            (Some(Watch::Listener), _) if !waits => {
+                return self.let_go(tid, reaction, raw.tracee);
+            }
+            (Some(Watch::Injecting), _) if self.recorder.is_executing(tid) => {
+                self.late.park(raw.tracee);
+                return Ok(());
+            }
+            // Its return must be seen, which is a stop that its filter does not ask for.
+            (_, Resume::ToEvent) if waits => Resume::ToSyscall,
+            (_, resume) => resume,
+        };
+        let process = self.tree.process(tid);
+        self.late.place(tid, stop, &raw.tracee, process);
+        self.resume(tid, Reaction { resume, ..reaction }, raw.tracee)
+    }
+
+    fn let_go(&mut self, tid: Tid, reaction: Reaction, tracee: Stopped) -> Result<(), TraceError> {
+        self.late.release(tid);
+        gone_is_fine(tracee.detach(reaction.signal))?;
+        self.confirm(tid, reaction)?;
+        self.forget(tid);
+        Ok(())
+    }
+
+    fn resume(&mut self, tid: Tid, reaction: Reaction, tracee: Stopped) -> Result<(), TraceError> {
+        gone_is_fine(tracee.resume(reaction.resume, reaction.signal))?;
+        self.confirm(tid, reaction)
+    }
+
+    /// Looks for a child whose number was another's.
+    fn confirm(&mut self, parent: Tid, reaction: Reaction) -> Result<(), TraceError> {
+        let Some((child, kin)) = reaction.confirm else {
+            return Ok(());
+        };
+        let Ok(found) = wait::next(child, Block::No) else {
+            return Ok(());
+        };
+        self.tree.confirmed(parent, child, kin);
+        self.announced(child, kin);
+        found.map_or(Ok(()), |(tid, change)| self.handle(tid, change))
+    }
+
+    fn unpark(&mut self) -> Result<(), TraceError> {
+        for tracee in self.late.unpark() {
+            gone_is_fine(tracee.resume(Resume::ToSyscall, None))?;
         }
         Ok(())
     }
 
-    /// Takes down what a stop says about the command.
-    fn record(&mut self, tid: Tid, stop: &Stop, tracee: &Stopped) {
-        match *stop {
-            Stop::Entry { audit, nr, args } => self.record_entry(tid, audit, nr, &args, tracee),
-            Stop::Exit { result } => {
-                self.unhider.returned(tid, tracee);
-                let note = match self.entered.remove(&tid) {
-                    Some(Entered::Ptrace) if result == -i64::from(libc::EPERM) => {
-                        Note::PtraceRefused
-                    }
-                    // A child was made, and no event told of it: it is not traced.
-                    Some(Entered::Fork) if result > 0 => Note::Untraced,
-                    _ => return,
-                };
-                self.live.recording().notes.insert(note);
-            }
-            Stop::Born { thread, .. } => {
-                self.entered.remove(&tid);
-                let mut recording = self.live.recording();
-                recording.threads |= thread;
-                recording.tasks = self.tree.tasks;
-            }
-            _ => {}
-        }
-    }
-
-    fn record_entry(&mut self, tid: Tid, audit: u32, nr: u32, args: &[u64; 6], tracee: &Stopped) {
-        let sysno = Sysno::of_call(audit, nr).filter(|sysno| sysno.is_expressible());
-        let mut recording = self.live.recording();
-        let Some(sysno) = sysno else {
-            recording.inexpressible(audit, nr);
-            return;
-        };
-        recording.count(sysno);
-        match sysno.name() {
-            Some("clone" | "clone3" | "fork" | "vfork") => {
-                self.entered.insert(tid, Entered::Fork);
-                // Where the flag cannot be taken out, the return will show whether a child escaped.
-                let _ = self.unhider.entered(tid, sysno, args[0], tracee);
-            }
-            Some("ptrace") if asks_for_tracing(args[0]) => {
-                self.entered.insert(tid, Entered::Ptrace);
-            }
-            _ => {}
+    /// Job control has stopped a task.
+    fn tell_of_stop(&self, tid: Tid, signal: i32) {
+        if self.tree.is_main(tid) {
+            self.live.set_stop(signal);
         }
     }
 }
 
-/// Is this ptrace request one that makes a tracer and a tracee?
-fn asks_for_tracing(request: u64) -> bool {
-    [
-        libc::PTRACE_TRACEME,
-        libc::PTRACE_ATTACH,
-        libc::PTRACE_SEIZE,
-    ]
-    .into_iter()
-    .any(|known| u64::from(known) == request)
+/// A recording with the main process in it.
+fn begin(live: &Live) {
+    let mut recording = live.recording();
+    recording.tasks = 1;
+    recording.processes = 1;
+}
+
+/// `ESRCH`: `SIGKILL` came between, and the end will be reported. Anything else would leave a tracee stopped for ever.
+fn gone_is_fine(resumed: Result<(), Errno>) -> Result<(), TraceError> {
+    match resumed {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(TraceError::Wait(errno)),
+    }
 }

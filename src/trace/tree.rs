@@ -8,30 +8,93 @@
 use std::collections::{HashMap, HashSet};
 
 use super::stop::Stop;
+use crate::recording::ExeId;
 use crate::sys::Tid;
 use crate::sys::ptrace::Resume;
 use crate::sys::signal::Signal;
 use crate::sys::wait::End;
 
-/// The tasks of one command.
+/// The tasks of one command, and the processes that they make up.
 #[derive(Debug)]
 pub(crate) struct Tree {
     main: Tid,
-    /// Every task that may still report something.
+    /// Every task that is traced and may still report something.
     alive: HashMap<Tid, Task>,
     /// Ended before their parent's event told of them.
     unannounced: HashSet<Tid>,
+    processes: HashMap<ProcessId, Process>,
+    /// The last number that was given to a process.
+    last: ProcessId,
     main_end: Option<End>,
     executed: bool,
     /// How many tasks were seen.
     pub(crate) tasks: u64,
 }
 
-/// One process or thread.
+/// A process: our own number, because the kernel's can be used again.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ProcessId(u64);
+
+/// One thread, which may be a process's only one.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Task {
     /// Its parent's event has come (or never will: the main process).
     announced: bool,
+    /// Known once it was announced.
+    process: Option<ProcessId>,
+}
+
+/// What the tracer knows about a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// Which program it runs: a number of the tracer's, common to those that forked without exec.
+    pub(crate) image: u64,
+    /// The same for the recording, once it is known.
+    pub(crate) exe: Option<ExeId>,
+    /// How it is watched.
+    pub(crate) watch: Watch,
+    /// Its memory is another process's, too.
+    pub(crate) shares_memory: bool,
+    /// It has installed filters of its own.
+    pub(crate) has_filters: bool,
+    /// Somebody listens to it already: the kernel allows no second listener.
+    pub(crate) has_foreign_listener: bool,
+    /// Calls that were recorded at its stops.
+    pub(crate) calls: u64,
+    /// Traced threads.
+    tasks: usize,
+}
+
+/// How the calls of a process are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// It stops at every call, twice.
+    Stops,
+    /// The same, and nothing can be installed in it.
+    StopsOnly,
+    /// One of its threads is being made to install the learner's filter.
+    Injecting,
+    /// Its filter stops it at unknown calls.
+    Filter,
+    /// Its filter tells a listener of unknown calls: its threads are let go at their next stops.
+    Listener,
+    /// It was born while its parent got a filter with a listener: only the kernel knows whether it has it.
+    Doubtful,
+    /// It has executed a program before its parent told of it.
+    Stranger,
+}
+
+/// What a new task is to its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kin {
+    /// Another thread of its process.
+    Thread,
+    /// A process with a copy of its memory.
+    Process,
+    /// A process in its memory, while the parent sleeps.
+    Guest,
+    /// A process in its memory, beside it.
+    Sharer,
 }
 
 /// What to do after a stop.
@@ -42,11 +105,11 @@ pub(crate) struct Reaction {
     pub(crate) signal: Option<Signal>,
     /// Ask the kernel whether this task, announced after a task of the same number had ended, exists: a
     /// number can be used again.
-    pub(crate) confirm: Option<Tid>,
+    pub(crate) confirm: Option<(Tid, Kin)>,
 }
 
 impl Reaction {
-    const GO_ON: Self = Self {
+    pub(crate) const GO_ON: Self = Self {
         resume: Resume::ToSyscall,
         signal: None,
         confirm: None,
@@ -56,88 +119,235 @@ impl Reaction {
 impl Tree {
     /// A tree with the main process, which is about to exec.
     pub(crate) fn new(main: Tid) -> Self {
-        let alive = [(main, Task { announced: true })].into();
-        let unannounced = HashSet::new();
+        let mut tree = Self {
+            tasks: 0,
+            executed: false,
+            ..Self::untraced(main)
+        };
+        let process = tree.new_process(0, Watch::Stops, false);
+        tree.add(main, Some(process));
+        if let Some(task) = tree.alive.get_mut(&main) {
+            task.announced = true;
+        }
+        tree
+    }
+
+    /// The tree of a main process that is executed already, and never traced.
+    pub(crate) fn untraced(main: Tid) -> Self {
         Self {
             main,
-            alive,
-            unannounced,
+            alive: HashMap::new(),
+            unannounced: HashSet::new(),
+            processes: HashMap::new(),
+            last: ProcessId(0),
             main_end: None,
-            executed: false,
+            executed: true,
             tasks: 1,
         }
     }
 
-    /// A task stopped.
+    /// A task stopped, for another reason than a child.
     pub(crate) fn stopped(&mut self, tid: Tid, stop: &Stop) -> Reaction {
-        self.add(tid, false);
+        self.add(tid, None);
         match *stop {
             Stop::Signal(signal) => Reaction {
                 signal: Some(signal),
-                ..Reaction::GO_ON
+                ..self.go_on(tid)
             },
             Stop::Group => Reaction {
                 resume: Resume::Listen,
                 ..Reaction::GO_ON
             },
             Stop::Exec { former } => {
-                self.executed |= self.is_main(tid);
-                // The thread that called exec goes on under its leader's number. The leader's old self
-                // reports nothing more; the other threads report their own ends.
-                if former != tid
-                    && self
-                        .alive
-                        .remove(&former)
-                        .is_some_and(|task| !task.announced)
-                {
-                    self.unannounced.insert(former);
-                }
-                Reaction::GO_ON
+                self.execs(tid, former);
+                self.go_on(tid)
             }
-            Stop::Born { child, .. } => Reaction {
-                confirm: self.announce(child),
-                ..Reaction::GO_ON
-            },
-            Stop::Entry { .. } | Stop::Exit { .. } | Stop::Halt | Stop::Other => Reaction::GO_ON,
+            _ => self.go_on(tid),
         }
     }
 
-    /// A task ended, or a child that was never traced.
-    pub(crate) fn ended(&mut self, tid: Tid, end: End) {
-        // The number of a main process that is gone can be used again.
-        if self.is_main(tid) {
-            self.main_end = Some(end);
+    fn go_on(&self, tid: Tid) -> Reaction {
+        let filtered = self.process(tid).is_some_and(|p| p.watch == Watch::Filter);
+        Reaction {
+            resume: if filtered {
+                Resume::ToEvent
+            } else {
+                Resume::ToSyscall
+            },
+            ..Reaction::GO_ON
         }
-        // One that was not known at all was killed before its first stop, or is none of ours.
-        if !self.alive.remove(&tid).is_some_and(|task| task.announced) {
-            self.unannounced.insert(tid);
+    }
+
+    fn execs(&mut self, tid: Tid, former: Tid) {
+        self.executed |= self.is_main(tid);
+        // The thread that called exec goes on under its leader's number. The leader's old self reports nothing
+        // more; the other threads report their own ends.
+        if former != tid
+            && let Some(gone) = self.remove(former)
+            && !gone.announced
+        {
+            self.unannounced.insert(former);
+        }
+        if self.process(tid).is_none() {
+            let process = self.new_process(0, Watch::Stranger, false);
+            self.add(tid, Some(process));
+        }
+        if let Some(process) = self.process_mut(tid) {
+            process.shares_memory = false;
+            process.calls = 0;
+            // An injection that was under way ended with the thread it was made in. What follows is unknown.
+            if process.watch == Watch::Injecting {
+                process.watch = Watch::Doubtful;
+            }
+        }
+    }
+
+    /// A parent's event told of this child. The answer is for the parent.
+    pub(crate) fn born(&mut self, parent: Tid, child: Tid, kin: Kin) -> Reaction {
+        self.add(parent, None);
+        let confirm = if child == 0 {
+            None
+        } else if self.unannounced.remove(&child) {
+            // It is dead, or the number is another task's by now.
+            Some((child, kin))
+        } else {
+            self.announce(parent, child, kin);
+            None
+        };
+        Reaction {
+            confirm,
+            ..self.go_on(parent)
         }
     }
 
     /// The answer to [`Reaction::confirm`]: the task exists.
-    pub(crate) fn confirmed(&mut self, tid: Tid) {
-        self.add(tid, true);
+    pub(crate) fn confirmed(&mut self, parent: Tid, child: Tid, kin: Kin) {
+        self.announce(parent, child, kin);
     }
 
-    /// A parent's event told of this child. Returns it where only the kernel knows whether it lives.
-    fn announce(&mut self, child: Tid) -> Option<Tid> {
-        if child == 0 {
-            return None;
+    fn announce(&mut self, parent: Tid, child: Tid, kin: Kin) {
+        let of_parent = self.alive.get(&parent).and_then(|task| task.process);
+        // Where the parent's own process is not known yet, its child's is not either, and both just stop.
+        let process = match (of_parent, kin) {
+            (Some(process), Kin::Thread) => Some(process),
+            (Some(process), _) => self.fork(process, kin),
+            (None, _) => None,
+        };
+        self.add(child, process);
+        if let Some(task) = self.alive.get_mut(&child) {
+            task.announced = true;
         }
-        if self.unannounced.remove(&child) {
-            return Some(child);
-        }
-        self.add(child, true);
-        None
     }
 
-    fn add(&mut self, tid: Tid, announced: bool) {
+    fn fork(&mut self, parent: ProcessId, kin: Kin) -> Option<ProcessId> {
+        let parent = self.processes.get_mut(&parent)?;
+        let watch = match parent.watch {
+            Watch::Injecting | Watch::Listener | Watch::Doubtful => Watch::Doubtful,
+            inherited => inherited,
+        };
+        parent.shares_memory |= kin == Kin::Sharer;
+        let Process {
+            image,
+            exe,
+            has_filters,
+            ..
+        } = *parent;
+        let child = self.new_process(image, watch, has_filters);
+        if let Some(process) = self.processes.get_mut(&child) {
+            process.exe = exe;
+            process.shares_memory = matches!(kin, Kin::Sharer | Kin::Guest);
+        }
+        Some(child)
+    }
+
+    fn new_process(&mut self, image: u64, watch: Watch, has_filters: bool) -> ProcessId {
+        self.last.0 += 1;
+        let process = Process {
+            image,
+            exe: None,
+            watch,
+            shares_memory: false,
+            has_filters,
+            has_foreign_listener: false,
+            calls: 0,
+            tasks: 0,
+        };
+        self.processes.insert(self.last, process);
+        self.last
+    }
+
+    /// A task ended, or a child that was never traced. Returns the process that ended with it.
+    pub(crate) fn ended(&mut self, tid: Tid, end: End) -> Option<Process> {
+        // The number of a main process that is gone can be used again.
+        if self.is_main(tid) {
+            self.main_end = Some(end);
+        }
+        let removed = self.remove(tid);
+        // One that was not known at all was killed before its first stop, or is none of ours.
+        if !removed.is_some_and(|task| task.announced) {
+            self.unannounced.insert(tid);
+        }
+        self.process_over(removed)
+    }
+
+    /// A task is not traced any more. Returns the process of which it was the last one.
+    pub(crate) fn let_go(&mut self, tid: Tid) -> Option<Process> {
+        let removed = self.remove(tid);
+        self.process_over(removed)
+    }
+
+    fn process_over(&mut self, removed: Option<Task>) -> Option<Process> {
+        let id = removed?.process?;
+        let over = self.processes.get(&id)?.tasks == 0;
+        over.then(|| self.processes.remove(&id)).flatten()
+    }
+
+    fn remove(&mut self, tid: Tid) -> Option<Task> {
+        let task = self.alive.remove(&tid)?;
+        if let Some(process) = task.process.and_then(|id| self.processes.get_mut(&id)) {
+            process.tasks -= 1;
+        }
+        Some(task)
+    }
+
+    fn add(&mut self, tid: Tid, process: Option<ProcessId>) {
         let tasks = &mut self.tasks;
         let task = self.alive.entry(tid).or_insert_with(|| {
             *tasks += 1;
             Task::default()
         });
-        task.announced |= announced;
+        if task.process.is_none()
+            && let Some(id) = process
+        {
+            task.process = process;
+            if let Some(process) = self.processes.get_mut(&id) {
+                process.tasks += 1;
+            }
+        }
+    }
+
+    /// The process of a task, once it is known.
+    pub(crate) fn process(&self, tid: Tid) -> Option<&Process> {
+        self.processes.get(&self.alive.get(&tid)?.process?)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn process_mut(&mut self, tid: Tid) -> Option<&mut Process> {
+        self.processes.get_mut(&self.alive.get(&tid)?.process?)
+    }
+
+    /// The traced threads of a task's process.
+    pub(crate) fn threads(&self, tid: Tid) -> Vec<Tid> {
+        let of = |tid: &Tid| self.alive.get(tid).and_then(|task| task.process);
+        let process = of(&tid);
+        let tids = self.alive.keys().copied();
+        tids.filter(|other| process.is_some() && of(other) == process)
+            .collect()
+    }
+
+    /// Is it traced?
+    pub(crate) fn has(&self, tid: Tid) -> bool {
+        self.alive.contains_key(&tid)
     }
 
     /// Is this the main process?
@@ -150,11 +360,6 @@ impl Tree {
         self.alive.keys().copied().collect()
     }
 
-    /// The kernel knows no such tracee: it was killed while it called exec, and its number went with it.
-    pub(crate) fn forget(&mut self, tid: Tid) {
-        self.alive.remove(&tid);
-    }
-
     /// Has the main process executed the command?
     pub(crate) const fn executed(&self) -> bool {
         self.executed
@@ -165,15 +370,28 @@ impl Tree {
         self.main_end
     }
 
-    /// Has every task ended?
+    /// Is nobody traced any more?
     pub(crate) fn is_over(&self) -> bool {
         self.alive.is_empty()
+    }
+}
+
+impl Process {
+    /// How many of its threads are traced.
+    pub(crate) const fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// Has it one thread, and its memory for itself?
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.tasks == 1 && !self.shares_memory
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::stop::Birth;
 
     const MAIN: Tid = 10;
     const OK: End = End::Exited(0);
@@ -185,9 +403,14 @@ mod tests {
     }
 
     fn born(child: Tid) -> Stop {
-        Stop::Born {
-            child,
-            thread: false,
+        let birth = Birth::Fork;
+        Stop::Born { child, birth }
+    }
+
+    fn feed(tree: &mut Tree, tid: Tid, stop: Stop) -> Reaction {
+        match stop {
+            Stop::Born { child, .. } => tree.born(tid, child, Kin::Process),
+            _ => tree.stopped(tid, &stop),
         }
     }
 
@@ -197,9 +420,11 @@ mod tests {
         for &event in events {
             match event {
                 Event::Stop(tid, stop) => {
-                    tree.stopped(tid, &stop);
+                    feed(&mut tree, tid, stop);
                 }
-                Event::End(tid) => tree.ended(tid, OK),
+                Event::End(tid) => {
+                    tree.ended(tid, OK);
+                }
             }
         }
         tree
@@ -295,9 +520,12 @@ mod tests {
     #[test]
     fn a_reused_number_is_confirmed_by_the_kernel() {
         let mut tree = run(&[Event::Stop(11, Stop::Halt), Event::End(11)]);
-        assert_eq!(tree.stopped(MAIN, &born(11)).confirm, Some(11));
+        assert_eq!(
+            tree.born(MAIN, 11, Kin::Process).confirm,
+            Some((11, Kin::Process))
+        );
         assert!(!tree.alive.contains_key(&11));
-        tree.confirmed(11);
+        tree.confirmed(MAIN, 11, Kin::Process);
         assert!(tree.alive.contains_key(&11));
     }
 
@@ -323,7 +551,7 @@ mod tests {
         let mut tree = run(&[Event::Stop(MAIN, born(11)), Event::Stop(11, Stop::Halt)]);
         tree.ended(MAIN, End::Exited(3));
         // Its number is used again.
-        tree.stopped(11, &born(MAIN));
+        tree.born(11, MAIN, Kin::Process);
         tree.ended(MAIN, End::Exited(7));
         assert_eq!(tree.main_end(), Some(End::Exited(3)));
     }
@@ -333,5 +561,56 @@ mod tests {
         let tree = run(&[Event::End(99), Event::End(MAIN)]);
         assert!(tree.is_over());
         assert_eq!(tree.tasks, 1);
+    }
+
+    #[test]
+    fn processes_are_told_from_threads_whoever_comes_first() {
+        let thread_first = [(Some(Stop::Halt), 11), (None, 11)];
+        let announced_first = [(None, 11), (Some(Stop::Halt), 11)];
+        for order in [thread_first, announced_first] {
+            for (kin, alone) in [
+                (Kin::Thread, false),
+                (Kin::Process, true),
+                (Kin::Guest, true),
+                (Kin::Sharer, false),
+            ] {
+                let mut tree = Tree::new(MAIN);
+                for (stop, tid) in order {
+                    match stop {
+                        Some(stop) => drop(tree.stopped(tid, &stop)),
+                        None => drop(tree.born(MAIN, tid, kin)),
+                    }
+                }
+                assert_eq!(tree.process(MAIN).unwrap().is_alone(), alone, "{kin:?}");
+                let own = kin != Kin::Thread;
+                assert_eq!(tree.threads(11).len(), if own { 1 } else { 2 }, "{kin:?}");
+                let child_alone = kin == Kin::Process;
+                assert_eq!(tree.process(11).unwrap().is_alone(), child_alone, "{kin:?}");
+                // What ends with the last thread is the process.
+                assert_eq!(tree.ended(11, OK).is_some(), own);
+                assert!(tree.ended(MAIN, OK).is_some());
+                assert!(tree.processes.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_of_a_process_that_gets_its_filter_is_doubtful() {
+        for (watch, want) in [
+            (Watch::Stops, Watch::Stops),
+            (Watch::StopsOnly, Watch::StopsOnly),
+            (Watch::Filter, Watch::Filter),
+            (Watch::Injecting, Watch::Doubtful),
+            (Watch::Listener, Watch::Doubtful),
+        ] {
+            let mut tree = Tree::new(MAIN);
+            tree.process_mut(MAIN).unwrap().watch = watch;
+            tree.born(MAIN, 11, Kin::Process);
+            assert_eq!(tree.process(11).unwrap().watch, want);
+            let exec = Stop::Exec { former: MAIN };
+            let after = tree.stopped(MAIN, &exec);
+            let stops_at_calls = after.resume == Resume::ToSyscall;
+            assert_eq!(stops_at_calls, watch != Watch::Filter, "{watch:?}");
+        }
     }
 }

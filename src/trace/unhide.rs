@@ -58,7 +58,7 @@ impl Flags {
 }
 
 impl Unhider {
-    /// A call is entered: takes the flag out.
+    /// A call that makes a task is entered: takes the flag out. Returns the call's flags.
     ///
     /// # Errors
     /// The flag could not be looked for or taken out: the child may escape. That another thread writes the
@@ -69,15 +69,17 @@ impl Unhider {
         sysno: Sysno,
         first: u64,
         tracee: &Stopped,
-    ) -> Result<(), Errno> {
+    ) -> Result<Option<u64>, Errno> {
         let Some(flags) = Flags::find(sysno, first, tracee)? else {
-            return Ok(());
+            // fork and vfork have none, and do what these say.
+            let none = u64::from(libc::SIGCHLD.cast_unsigned());
+            return Ok(Some(none));
         };
         if flags.value() & UNTRACED != 0 {
             flags.set(flags.value() & !UNTRACED, tracee)?;
             self.altered.insert(tid, flags);
         }
-        Ok(())
+        Ok(Some(flags.value()))
     }
 
     /// A call has returned: puts the flag back.
@@ -89,6 +91,11 @@ impl Unhider {
             // It fails only when the tracee was killed meanwhile, or has unmapped the memory.
             let _ = flags.set(flags.value(), tracee);
         }
+    }
+
+    /// Has this task a flag to be put back?
+    pub(super) fn has_altered(&self, tid: Tid) -> bool {
+        self.altered.contains_key(&tid)
     }
 
     /// A task has ended.

@@ -375,7 +375,8 @@ pub(crate) fn stat(pid: i32) -> Option<Vec<String>> {
     Some(rest.split_whitespace().map(str::to_owned).collect())
 }
 
-fn session_members(session: i32) -> Vec<i32> {
+/// What lives in a session, zombies aside.
+pub(crate) fn session_members(session: i32) -> Vec<i32> {
     let all = fs::read_dir("/proc").unwrap();
     all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter(|&pid| stat(pid).is_some_and(|f| f[0] != "Z" && f[3] == session.to_string()))

@@ -18,13 +18,19 @@
 
 mod bad_input;
 mod cli;
+mod convert;
 mod diff;
 mod enforce;
+mod engines;
+mod evidence;
 mod exactness;
 mod exit_status;
+mod explain;
 mod fails_closed;
 mod harness;
 mod hostile;
+mod killed_learner;
+mod late;
 mod layers;
 mod learn;
 #[expect(dead_code, reason = "the bench uses it too")]
@@ -33,10 +39,14 @@ mod merge;
 mod oracle_evaluate;
 mod oracle_kernel;
 mod oracle_libseccomp;
+mod oracle_strace;
+mod oracle_tracepoint;
 mod pid1;
 mod profile;
 mod roundtrip;
 mod signals;
+mod storms;
 mod tools;
 mod transparency;
+mod unchanged;
 mod widths;

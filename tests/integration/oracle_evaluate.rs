@@ -10,7 +10,7 @@ use seccomp_run::arch::{Arch, Endian};
 use seccomp_run::bpf::SeccompData;
 use seccomp_run::bpf::disasm::Listing;
 use seccomp_run::bpf::vm::Vm;
-use seccomp_run::filter::{CompileError, Filter, Options, points};
+use seccomp_run::filter::{CompileError, Filter, Launch, Options, points};
 use seccomp_run::policy::{Abi, Call, Condition, Newer, Op, Policy, Rule, Width};
 use seccomp_run::syscall::Sysno;
 
@@ -161,7 +161,7 @@ fn options(random: &mut Random, policy: &Policy) -> Options {
             .collect()
     });
     Options {
-        launch: false,
+        launch: Launch::None,
         weights,
     }
 }

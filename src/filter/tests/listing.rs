@@ -14,7 +14,7 @@ fn rule(conditions: &[Condition], action: Action) -> Rule {
 }
 
 /// Compares listings, however their lines are indented.
-fn check(policy: &Policy, launch: bool, want: &str) {
+fn check(policy: &Policy, launch: Launch, want: &str) {
     let options = Options {
         launch,
         weights: None,
@@ -50,7 +50,7 @@ fn one_call() {
     let policy = policy(Arch::X86_64, &[(39, rule(&[], Action::Allow))]);
     check(
         &policy,
-        false,
+        Launch::None,
         "
             0: ld   [4] ; arch
             1: jeq  #0xc000003e, 2, 5
@@ -80,7 +80,7 @@ fn flags_and_an_interval() {
     );
     check(
         &policy,
-        false,
+        Launch::None,
         "
             0: ld   [4] ; arch
             1: jeq  #0x80000016, 3, 2
@@ -111,7 +111,7 @@ fn x32_is_no_x86_64_and_newer_is_no_default() {
     });
     check(
         &policy,
-        false,
+        Launch::None,
         "
             0: ld   [4] ; arch
             1: jeq  #0xc000003e, 2, 10
@@ -134,7 +134,7 @@ fn the_launch_gate() {
     let policy = policy(Arch::X86_64, &[(231, rule(&[], Action::Allow))]);
     check(
         &policy,
-        true,
+        Launch::Exec,
         "
             0: ld   [4] ; arch
             1: jeq  #0xc000003e, 2, 5
@@ -179,7 +179,7 @@ fn one_launch_gate_for_both_calls() {
     let policy = policy(Arch::X86_64, &[(59, rule(&[], Action::Log))]);
     check(
         &policy,
-        true,
+        Launch::Exec,
         "
             0: ld   [4] ; arch
             1: jeq  #0xc000003e, 2, 5

@@ -266,7 +266,7 @@ fn frequent_calls_get_short_ways() {
     let mut weights: BTreeMap<Sysno, u64> = (0..80).map(|nr| (sysno(nr), 1)).collect();
     weights.insert(sysno(40), 10_000);
     let mut options = Options {
-        launch: false,
+        launch: Launch::None,
         weights: Some(weights),
     };
     let weighted = Filter::compile(&policy, &options).unwrap().stats();

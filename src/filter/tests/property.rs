@@ -155,12 +155,16 @@ fn policy() -> impl Strategy<Value = Policy> {
     (abis, action()).prop_map(|(abis, bad_arch)| Policy { abis, bad_arch })
 }
 
+fn launch() -> impl Strategy<Value = Launch> {
+    use Launch::{Exec, Handover, Late, None};
+    prop::sample::select(vec![None, Exec, Handover, Late])
+}
+
 fn options() -> impl Strategy<Value = Options> {
     let arch = prop::sample::select(Arch::ALL.to_vec());
     let sysno = (arch, number()).prop_map(|(arch, nr)| Sysno { arch, nr });
     let weights = prop::collection::btree_map(sysno, any::<u64>(), 0..40);
-    (any::<bool>(), prop::option::of(weights))
-        .prop_map(|(launch, weights)| Options { launch, weights })
+    (launch(), prop::option::of(weights)).prop_map(|(launch, weights)| Options { launch, weights })
 }
 
 /// Any call, mostly one that means something to one of the policies here.
@@ -183,12 +187,12 @@ proptest! {
     ) {
         let filter = Filter::compile(&policy, &options).unwrap();
         let vm = Vm::new(filter.program()).unwrap();
-        let numbers = gate::numbers(&policy);
+        let numbers = gate::numbers(&policy, options.launch);
         let gate = filter.launch_slots().map(|slots| Gate {
             numbers: &numbers,
             secret: gate::secret(filter.program(), &slots),
         });
-        prop_assert_eq!(gate.is_some(), options.launch && !numbers.is_empty());
+        prop_assert_eq!(gate.is_some(), !numbers.is_empty());
         let mut points = points(&policy, point_count());
         points.extend(&calls);
         // Random arguments for the numbers that have rules.
@@ -224,17 +228,18 @@ proptest! {
     #[test]
     fn only_the_armed_secret_opens_the_gate(
         policy in policy(),
+        launch in launch(),
         secret in any::<[u64; 3]>(),
         at in 0_usize..192,
     ) {
-        let options = Options { launch: true, weights: None };
+        let options = Options { launch, weights: None };
         let mut filter = Filter::compile(&policy, &options).unwrap();
         let Some(slots) = filter.launch_slots() else { return Ok(()) };
         prop_assert!(arm(filter.program_mut(), &slots, secret));
         let vm = Vm::new(filter.program()).unwrap();
         let mut wrong = secret;
         wrong[at / 64] ^= 1 << (at % 64);
-        for &nr in &gate::numbers(&policy) {
+        for &nr in &gate::numbers(&policy, launch) {
             for (args, opens) in [(secret, true), (wrong, false)] {
                 let args = [1, 2, 3, args[0], args[1], args[2]];
                 let call = Call { audit: Arch::NATIVE.audit(), nr, args };

@@ -1,0 +1,139 @@
+//! Listeners: `SECCOMP_RET_USER_NOTIF` of `seccomp_unotify(2)`.
+//!
+//! A filter can hand calls to whoever holds its listener. The caller sleeps until it is answered; here the
+//! only answer is "go on": a listener that learns decides nothing.
+
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use super::{Errno, Tid, ZERO, check, check_int};
+
+/// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of `linux/seccomp.h` (Linux 6.6): caller and listener take turns on
+/// one processor, instead of waking another one each time.
+const SYNC_WAKE_UP: u64 = 1;
+
+/// The receiving end of a filter.
+#[derive(Debug)]
+pub(crate) struct Listener(OwnedFd);
+
+/// A call that waits to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notification {
+    id: u64,
+    /// The thread that calls; 0 where our pid namespace does not show it.
+    pub(crate) tid: Tid,
+    /// `AUDIT_ARCH_*` of the caller.
+    pub(crate) audit: u32,
+    /// The number.
+    pub(crate) nr: u32,
+    /// Where the call was made.
+    pub(crate) ip: u64,
+    /// The argument registers.
+    pub(crate) args: [u64; 6],
+}
+
+/// Room for what the kernel hands over, which may have grown since our headers were written.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    notification: Vec<u64>,
+    answer: Vec<u64>,
+}
+
+impl Buffer {
+    /// Room as this kernel wants it.
+    ///
+    /// # Errors
+    /// `EINVAL`: the kernel has no listeners (before 5.0).
+    pub(crate) fn new() -> Result<Self, Errno> {
+        let mut sizes = libc::seccomp_notif_sizes {
+            seccomp_notif: 0,
+            seccomp_notif_resp: 0,
+            seccomp_data: 0,
+        };
+        let operation = libc::SECCOMP_GET_NOTIF_SIZES;
+        // SAFETY: the kernel writes one structure of sizes to a local of that type.
+        check(unsafe { libc::syscall(libc::SYS_seccomp, operation, ZERO, &raw mut sizes) })?;
+        let room = |kernel: u16, ours: usize| vec![0; usize::from(kernel).max(ours).div_ceil(8)];
+        Ok(Self {
+            notification: room(sizes.seccomp_notif, size_of::<libc::seccomp_notif>()),
+            answer: room(
+                sizes.seccomp_notif_resp,
+                size_of::<libc::seccomp_notif_resp>(),
+            ),
+        })
+    }
+}
+
+impl Listener {
+    /// Takes a listener out of another process, by its number there (`pidfd_getfd(2)`, Linux 5.6). Ours is
+    /// close-on-exec. Needs the right to trace that process.
+    pub(crate) fn take(process: BorrowedFd<'_>, number: i32) -> Result<Self, Errno> {
+        let process = process.as_raw_fd();
+        // SAFETY: takes numbers only; flags must be 0.
+        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) })?;
+        let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+        // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+        let listener = Self(unsafe { OwnedFd::from_raw_fd(fd) });
+        listener.wake_synchronously();
+        Ok(listener)
+    }
+
+    /// Asks for turns on one processor. An older kernel cannot; then answers take longer, nothing else.
+    fn wake_synchronously(&self) {
+        let request = libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS;
+        // SAFETY: this request takes its flags by value.
+        let _ = unsafe { libc::ioctl(self.0.as_raw_fd(), request, SYNC_WAKE_UP) };
+    }
+
+    /// The next call that waits. Blocks while there is none.
+    ///
+    /// # Errors
+    /// `ENOENT`: the caller was killed, or went away to handle a signal, meanwhile.
+    pub(crate) fn receive(&self, buffer: &mut Buffer) -> Result<Notification, Errno> {
+        // The kernel wants it empty.
+        buffer.notification.fill(0);
+        let to = buffer.notification.as_mut_ptr();
+        // SAFETY: the kernel writes one notification, and `Buffer::new` made room for as much as it says.
+        check_int(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, to) })?;
+        // SAFETY: the buffer is as large as the structure and aligned for it; any bits are valid.
+        let raw = unsafe { to.cast::<libc::seccomp_notif>().read() };
+        Ok(Notification {
+            id: raw.id,
+            tid: Tid::try_from(raw.pid).unwrap_or(0),
+            audit: raw.data.arch,
+            nr: raw.data.nr.cast_unsigned(),
+            ip: raw.data.instruction_pointer,
+            args: raw.data.args,
+        })
+    }
+
+    /// Lets the call run (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`, Linux 5.5).
+    ///
+    /// # Errors
+    /// `ENOENT`: the caller was killed, or went away to handle a signal, meanwhile.
+    pub(crate) fn go_on(
+        &self,
+        notification: &Notification,
+        buffer: &mut Buffer,
+    ) -> Result<(), Errno> {
+        let answer = libc::seccomp_notif_resp {
+            id: notification.id,
+            val: 0,
+            error: 0,
+            // The flag is bit 0.
+            flags: 1,
+        };
+        buffer.answer.fill(0);
+        let from = buffer.answer.as_mut_ptr();
+        // SAFETY: the buffer is as large as the structure, and aligned for it.
+        unsafe { from.cast::<libc::seccomp_notif_resp>().write(answer) };
+        // SAFETY: the kernel reads one answer, and `Buffer::new` made room for as much as it says.
+        check_int(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, from) })
+            .map(drop)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
