@@ -16,7 +16,7 @@ use crate::syscall::Sysno;
 pub(crate) struct Logged {
     /// What allows the calls that were logged, and nothing else.
     pub(crate) profile: Profile,
-    /// The programs that made them, and how many records each has.
+    /// The programs that made them, quoted for a message, and how many records each has.
     pub(crate) programs: BTreeMap<String, u64>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn read(text: &str) -> Result<Logged, Unreadable> {
             |name: &str| field(name).ok_or_else(|| wrong(format!("a record without '{name}='")));
         calls.insert(call(needed("arch")?, needed("syscall")?).map_err(wrong)?);
         let program = field("exe").or_else(|| field("comm")).unwrap_or("?");
-        *programs.entry(program.to_owned()).or_insert(0) += 1;
+        *programs.entry(quoted(program)).or_insert(0) += 1;
     }
     if calls.is_empty() {
         return Err(Unreadable::new(0, "no record about seccomp in it (type=1326)").hint(
@@ -137,7 +137,7 @@ mod tests {
             assert!(is_record(&line), "{line}");
             assert_eq!(names(&format!("noise\n{line}\n")), ["socket"], "{line}");
             let programs = read(&line).unwrap().programs;
-            assert_eq!(programs, [("/bin/dash".to_owned(), 1)].into(), "{line}");
+            assert_eq!(programs, [("'/bin/dash'".to_owned(), 1)].into(), "{line}");
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
             logged.profile.architectures,
             [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64]
         );
-        assert_eq!(logged.programs, [("x".to_owned(), 6)].into());
+        assert_eq!(logged.programs, [("'x'".to_owned(), 6)].into());
     }
 
     #[test]

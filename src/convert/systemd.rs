@@ -115,6 +115,9 @@ fn lists(plain: &Profile) -> Result<Lists<'_>, Inexpressible> {
     // A rule that says what is said to all other calls has the last word, so it says nothing here.
     for rule in plain.rules.iter().filter(|rule| rule.action != default) {
         let refused = |field, what: String| Err(Inexpressible::new(rule.at, field, what));
+        if let Some(name) = rule.names.iter().find(|name| !is_name(name)) {
+            return refused("names", format!("{} is no name for systemd", quoted(name)));
+        }
         let first = rule.names.first().map_or("", String::as_str);
         if !rule.conditions.is_empty() {
             return refused(
@@ -137,9 +140,6 @@ fn lists(plain: &Profile) -> Result<Lists<'_>, Inexpressible> {
         };
         let mut items = Vec::new();
         for name in &rule.names {
-            if !is_name(name) {
-                return refused("names", format!("{} is no name for systemd", quoted(name)));
-            }
             // Of several rules without conditions the first decides.
             if decided.insert(name) {
                 items.push(match errno {
@@ -437,9 +437,9 @@ impl Filter {
                     "the group {} differs from version to version of systemd",
                     quoted(name)
                 );
-                return Err(Unreadable::new(0, what).hint(format!(
-                    "write its names instead: 'systemd-analyze syscall-filter {name}' lists them"
-                )));
+                return Err(Unreadable::new(0, what).hint(
+                    "write its names instead: 'systemd-analyze syscall-filter GROUP' lists them",
+                ));
             }
             if !is_name(name) {
                 return Err(Unreadable::new(

@@ -94,7 +94,7 @@ impl Explanation {
             writeln!(
                 f,
                 "    {}: {} when {}{}",
-                rule.names.join(" "),
+                plain(&rule.names.join(" ")),
                 rule.action,
                 rule.when,
                 rule.place
@@ -107,7 +107,7 @@ impl Explanation {
             writeln!(
                 f,
                 "    {}: {}{}",
-                rule.names.join(" "),
+                plain(&rule.names.join(" ")),
                 rule.action,
                 rule.place
             )?;
@@ -157,7 +157,7 @@ impl Explanation {
             self.observed
         )?;
         for added in &self.added {
-            writeln!(f, "    {}", added.reason)?;
+            writeln!(f, "    {}", plain(&added.reason))?;
             list(f, &added.names, 2 * INDENT)?;
         }
         Ok(())
@@ -173,7 +173,11 @@ impl Explanation {
             writeln!(
                 f,
                 "    {} calls of {} syscalls, {} task(s), Linux {}{loss}: {}",
-                run.calls, run.distinct, run.tasks, run.kernel, run.command
+                run.calls,
+                run.distinct,
+                run.tasks,
+                plain(&run.kernel),
+                plain(&run.command)
             )?;
         }
         let shown = |need: &super::Need| {
@@ -268,10 +272,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// A text of the profile or the evidence, which must not write to the terminal by itself.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// Words in lines.
 fn list(f: &mut fmt::Formatter<'_>, words: &[String], indent: usize) -> fmt::Result {
     let mut column = 0;
     for word in words {
+        let word = plain(word);
         if column > 0 && column + 1 + word.len() > WIDTH {
             writeln!(f)?;
             column = 0;
@@ -285,4 +296,15 @@ fn list(f: &mut fmt::Formatter<'_>, words: &[String], indent: usize) -> fmt::Res
         }
     }
     if column > 0 { writeln!(f) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_holds_cannot_write_to_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2J\nb"), "a [2J b");
+        assert_eq!(plain("plain \u{e9}"), "plain \u{e9}");
+    }
 }

@@ -13,10 +13,12 @@ use std::thread;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::live::{Live, Made};
+use super::live::{Live, Made, Seen};
+use super::memory::Memory;
 use crate::recording::ExeId;
 use crate::sys::listener::{Buffer, Listener};
 use crate::sys::{Errno, Tid};
+use crate::syscall::Sysno;
 
 /// Shared by the tracer, which brings listeners, and the thread that hears them.
 #[derive(Debug)]
@@ -160,7 +162,26 @@ fn answer(listener: &Listener, live: &Live, (buffer, callers): (&mut Buffer, &mu
             tid: call.tid,
         };
         let exe = callers.executable(call.tid, live);
-        live.saw(&made, exe, true);
+        let seen = live.saw(&made, exe, true);
+        if makes_thread(&made, seen) {
+            live.recording().threads = true;
+        }
         let _ = listener.go_on(&call, buffer);
     }
+}
+
+/// Does a call make a thread? One whose flags cannot be read may.
+fn makes_thread(made: &Made, seen: Seen) -> bool {
+    let [first, ..] = made.args;
+    let flags = match seen.sysno.and_then(Sysno::name) {
+        Some("clone") => Some(first),
+        // They are the first word of the structure that its first argument points to.
+        Some("clone3") => Memory::open(made.tid)
+            .and_then(|memory| memory.read(first, size_of::<u64>()))
+            .ok()
+            .and_then(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?))),
+        _ => return false,
+    };
+    let thread = u64::from(libc::CLONE_THREAD.cast_unsigned());
+    flags.is_none_or(|flags| flags & thread != 0)
 }

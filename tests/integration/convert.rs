@@ -161,7 +161,7 @@ fn audit_records_become_what_allows_them() {
         ),
     );
     let output = env.ours(&["convert", &log, "--to", "docker"]).output();
-    output.succeeds().complains("2 record(s) of /bin/app");
+    output.succeeds().complains("2 record(s) of '/bin/app'");
     let profile = Profile {
         json: json_of(&output.stdout),
     };

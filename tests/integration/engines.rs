@@ -1,10 +1,7 @@
 //! The ways in which the learner can watch a command: what must hold of one must hold of all.
 
-/// Does this build have the flags below? Until then there is one way, the default.
-const HAS_FLAGS: bool = false;
-
 /// The flags of each way. `--inject` is hidden: it says when a process gets the learner's filter.
-const ALL: &[&[&str]] = &[
+const ENGINES: &[&[&str]] = &[
     &[],
     &["--inject", "early"],
     &["--inject", "late"],
@@ -12,9 +9,9 @@ const ALL: &[&[&str]] = &[
     &["--transparent"],
 ];
 
-/// Every way that this build has.
+/// Every way.
 pub(crate) const fn engines() -> &'static [&'static [&'static str]] {
-    if HAS_FLAGS { ALL } else { ALL.split_at(1).0 }
+    ENGINES
 }
 
 /// The default and the slowest, for what takes long under each.
@@ -27,8 +24,7 @@ pub(crate) fn two_engines() -> impl Iterator<Item = &'static [&'static str]> {
 /// learner to decide.
 pub(crate) fn installs(engine: &[&str]) -> Option<bool> {
     match engine {
-        _ if !HAS_FLAGS => Some(false),
-        [] => None,
+        [] | ["--update"] => None,
         [.., "early" | "late"] => Some(true),
         _ => Some(false),
     }

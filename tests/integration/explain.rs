@@ -142,6 +142,27 @@ fn evidence_and_another_profile_are_held_against_it() {
 }
 
 #[test]
+fn comments_and_commands_do_not_reach_the_terminal() {
+    let env = Env::new();
+    let profile = env.write(
+        "p.json",
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "a\u001b[2Jb\nforged"},
+            {"names": ["x\u001b[2J"], "action": "SCMP_ACT_LOG"}]}"#,
+    );
+    env.write(
+        "p.evidence.json",
+        r#"{"version": 1, "runs": [{"command": ["\u001b]0;x\u0007"], "started": 1, "seconds": 1.0, "kernel": "6",
+            "end": "exited 0", "tasks": 1, "filtered": false, "complete": true, "notes": [], "calls": []}]}"#,
+    );
+    let output = env.ours(&["explain", &profile]).output();
+    output.succeeds().says("    a [2Jb forged\n        read\n");
+    let control = |c: char| c.is_control() && c != '\n';
+    assert!(!output.stdout.contains(control), "{output}");
+    assert!(!output.stderr.contains(control), "{output}");
+}
+
+#[test]
 fn a_denylist_shows_what_is_missing() {
     let env = Env::new();
     let profile = env.write(

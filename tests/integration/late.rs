@@ -5,22 +5,40 @@ use crate::engines::engines;
 use crate::harness::{Build, Env, fixture, try_fixture};
 use crate::profile::Profile;
 
-/// Runs it natively and in every way; each time the same happens. Returns what was learned, by way.
+/// Runs it natively and in every way, and as a second run after one in which nothing happened late; each time the
+/// same happens. Returns what was learned, by way.
 fn in_every_way(env: &Env, command: &[&str]) -> Vec<(&'static [&'static str], Profile)> {
     let native = env.run(command).output();
     assert!(native.code() < 100, "{native}");
-    let profile = env.text("late.json");
-    let learn = |&engine: &&'static [&'static str]| {
-        let head = ["--learn", "--force", "-o", &profile];
-        let args = [&head[..], engine, &["--"], command].concat();
-        let ours = env.ours(&args).output();
+    let learn = |flags: &'static [&'static str], name: &str| {
+        let profile = env.text(name);
+        let head = ["--learn", "-o", &profile];
+        let ours = env
+            .ours(&[&head[..], flags, &["--"], command].concat())
+            .output();
         assert!(
             ours.status == native.status && ours.stdout == native.stdout,
             "natively:\n{native}\n\nbut:\n{ours}"
         );
-        (engine, Profile::read(&env.path("late.json")))
+        (flags, Profile::read(&env.path(name)))
     };
-    engines().iter().map(learn).collect()
+    let mut learned: Vec<_> = engines()
+        .iter()
+        .map(|engine| {
+            let _ = std::fs::remove_file(env.path("late.json"));
+            let _ = std::fs::remove_file(env.path("late.evidence.json"));
+            learn(engine, "late.json")
+        })
+        .collect();
+    let base = env.text("base.json");
+    env.ours(&[
+        "--learn", "--force", "-o", &base, "--", command[0], "nothing",
+    ])
+    .output()
+    .succeeds();
+    Profile::read(&env.path("base.json")).lacks(&["times"]);
+    learned.push(learn(&["--update"], "base.json"));
+    learned
 }
 
 #[track_caller]

@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::engines::engines;
 use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, ordinary_user, skip, try_fixture};
 use crate::profile::Profile;
 
-/// Runs one scene under the learner; it must print and end as it does natively.
-fn scene(env: &Env, tracee: &str, name: &str) -> Profile {
+/// Runs one scene under the learner in this way; it must print and end as it does natively.
+fn scene(env: &Env, engine: &[&str], tracee: &str, name: &str) -> Profile {
     let native = env.run(&[tracee, name]).output();
     let profile = env.text(&format!("{name}.json"));
+    let head = ["--learn", "--force", "-o", &profile];
     let out = env
-        .ours(&["--learn", "--force", "-o", &profile, "--", tracee, name])
+        .ours(&[&head[..], engine, &["--", tracee, name]].concat())
         .limit(30)
         .output();
     assert!(
@@ -32,22 +34,24 @@ fn nothing_is_lost_of_programs_that_are_hard_on_a_tracer() {
     }
     for build in builds {
         let tracee = fixture("tracee", build);
-        scene(&env, &tracee, "nothing").lacks(&["times"]);
-        for name in [
-            "vfork",
-            "threads",
-            "exec_thread",
-            "stopped",
-            "traps",
-            "realtime",
-            "killed",
-            "storm",
-            "undumpable",
-        ] {
-            scene(&env, &tracee, name).has(&["times"]);
+        for engine in engines() {
+            scene(&env, engine, &tracee, "nothing").lacks(&["times"]);
+            for name in [
+                "vfork",
+                "threads",
+                "exec_thread",
+                "stopped",
+                "traps",
+                "realtime",
+                "killed",
+                "storm",
+                "undumpable",
+            ] {
+                scene(&env, engine, &tracee, name).has(&["times"]);
+            }
+            let restart = scene(&env, engine, &tracee, "restart");
+            assert!(restart.names().contains("restart_syscall"));
         }
-        let restart = scene(&env, &tracee, "restart");
-        assert!(restart.names().contains("restart_syscall"));
     }
 }
 
@@ -55,35 +59,39 @@ fn nothing_is_lost_of_programs_that_are_hard_on_a_tracer() {
 fn a_child_that_asks_not_to_be_traced_is_learned_too() {
     let env = Env::new();
     let tracee = fixture("tracee", Build::Static);
-    scene(&env, &tracee, "untraced").has(&["times"]);
+    for engine in engines() {
+        scene(&env, engine, &tracee, "untraced").has(&["times"]);
+    }
 }
 
 #[test]
 fn what_was_learned_of_them_is_enough_for_them() {
     let env = Env::new();
     let tracee = fixture("tracee", Build::Dynamic);
-    for name in [
-        "vfork",
-        "threads",
-        "exec_thread",
-        "stopped",
-        "traps",
-        "realtime",
-        "untraced",
-        "killed",
-        "storm",
-        "restart",
-    ] {
-        scene(&env, &tracee, name);
-        let native = env.run(&[&tracee, name]).output();
-        let profile = env.text(&format!("{name}.json"));
-        let out = env
-            .ours(&["--enforce", &profile, "--kill", "--", &tracee, name])
-            .output();
-        assert!(
-            out.status == native.status && out.stdout == native.stdout,
-            "natively:\n{native}\n\nbut:\n{out}"
-        );
+    for engine in engines() {
+        for name in [
+            "vfork",
+            "threads",
+            "exec_thread",
+            "stopped",
+            "traps",
+            "realtime",
+            "untraced",
+            "killed",
+            "storm",
+            "restart",
+        ] {
+            scene(&env, engine, &tracee, name);
+            let native = env.run(&[&tracee, name]).output();
+            let profile = env.text(&format!("{name}.json"));
+            let out = env
+                .ours(&["--enforce", &profile, "--kill", "--", &tracee, name])
+                .output();
+            assert!(
+                out.status == native.status && out.stdout == native.stdout,
+                "natively:\n{native}\n\nbut:\n{out}"
+            );
+        }
     }
 }
 
@@ -161,35 +169,51 @@ fn calls_are_booked_under_the_abi_that_made_them() {
     let env = Env::new();
     let call = fixture("call", Build::Static);
     let profile = env.text("p.json");
-    // 20 is getpid on i386 and writev on x86_64; 39 is getpid on x86_64 and mkdir on i386.
-    env.ours(&["--learn", "-o", &profile, "--", &call, "x86:20"])
-        .output()
-        .succeeds()
-        .says("x86:20: ok\n");
-    let learned = Profile::read(&env.path("p.json"));
-    learned.has(&["getpid"]).lacks(&["writev", "mkdir"]);
-    assert!(
-        learned.architectures().contains("SCMP_ARCH_X86"),
-        "{:?}",
-        learned.architectures()
-    );
-    env.ours(&["--enforce", &profile, "--", &call, "x86:20"])
-        .output()
-        .succeeds()
-        .says("x86:20: ok\n");
-
     let x32 = env.text("x32.json");
-    env.ours(&["--learn", "-o", &x32, "--", &call, "x32:102"])
-        .output()
-        .succeeds()
-        .says("x32:102: error 38\n");
-    let learned = Profile::read(&env.path("x32.json"));
-    let text = learned.json.to_string();
-    assert!(text.contains("X32"), "the x32 bit was dropped: {text}");
-    // Whatever the profile says of x32, the 64-bit call of that number is not in it.
-    env.ours(&["--enforce", &x32, "--", &call, "104"])
-        .output()
-        .says("104: error 1\n");
+    for engine in engines() {
+        let learn = |profile: &str, call_of: &[&str]| {
+            let head = ["--learn", "--force", "-o", profile];
+            env.ours(&[&head[..], engine, &["--", &call], call_of].concat())
+                .output()
+        };
+        // 20 is getpid on i386 and writev on x86_64; 39 is getpid on x86_64 and mkdir on i386.
+        learn(&profile, &["x86:20"]).succeeds().says("x86:20: ok\n");
+        let learned = Profile::read(&env.path("p.json"));
+        learned.has(&["getpid"]).lacks(&["writev", "mkdir"]);
+        assert!(
+            learned.architectures().contains("SCMP_ARCH_X86"),
+            "{:?}",
+            learned.architectures()
+        );
+        env.ours(&["--enforce", &profile, "--", &call, "x86:20"])
+            .output()
+            .succeeds()
+            .says("x86:20: ok\n");
+        // The same when thousands of other calls came before, of either ABI.
+        for other in ["110", "x86:64"] {
+            let mut calls = vec![other; 3000];
+            calls.extend(["x86:20", "102", "x86:24"]);
+            learn(&profile, &calls).succeeds().says("x86:24: ok\n");
+            let learned = Profile::read(&env.path("p.json"));
+            learned.has(&["getpid", "getppid", "getuid"]).lacks(&[
+                "writev",
+                "mkdir",
+                "sched_yield",
+                "semget",
+            ]);
+        }
+
+        learn(&x32, &["x32:102"])
+            .succeeds()
+            .says("x32:102: error 38\n");
+        let learned = Profile::read(&env.path("x32.json"));
+        let text = learned.json.to_string();
+        assert!(text.contains("X32"), "the x32 bit was dropped: {text}");
+        // Whatever the profile says of x32, the 64-bit call of that number is not in it.
+        env.ours(&["--enforce", &x32, "--", &call, "104"])
+            .output()
+            .says("104: error 1\n");
+    }
 }
 
 #[test]
@@ -197,18 +221,21 @@ fn a_number_without_a_name_is_kept() {
     let env = Env::new();
     let call = fixture("call", Build::Static);
     let profile = env.text("p.json");
-    env.ours(&["--learn", "-o", &profile, "--", &call, "9999"])
-        .output()
-        .succeeds()
-        .says("9999: error 38\n");
-    Profile::read(&env.path("p.json")).has(&["syscall_9999"]);
-    env.ours(&["--enforce", &profile, "--kill", "--", &call, "9999"])
-        .output()
-        .succeeds()
-        .says("9999: error 38\n");
-    env.ours(&["--enforce", &profile, "--kill", "--", &call, "9998"])
-        .output()
-        .ends_with(159);
+    for engine in engines() {
+        let head = ["--learn", "--force", "-o", &profile];
+        env.ours(&[&head[..], engine, &["--", &call, "9999"]].concat())
+            .output()
+            .succeeds()
+            .says("9999: error 38\n");
+        Profile::read(&env.path("p.json")).has(&["syscall_9999"]);
+        env.ours(&["--enforce", &profile, "--kill", "--", &call, "9999"])
+            .output()
+            .succeeds()
+            .says("9999: error 38\n");
+        env.ours(&["--enforce", &profile, "--kill", "--", &call, "9998"])
+            .output()
+            .ends_with(159);
+    }
 }
 
 #[test]
@@ -565,16 +592,19 @@ fn children_that_hide_are_traced_or_told() {
     let env = Env::new();
     let tracee = env.copy_program(&fixture("tracee", Build::Static), "tracee");
     let ours = env.copy_program(SECCOMP_RUN, "ours");
-    for scene in ["untraced", "untraced3"] {
-        let profile = env.text(&format!("{scene}.json"));
-        let out = env
-            .run(&[&ours, "--learn", "--strict", "-o", &profile, &tracee, scene])
-            .output();
-        out.succeeds().says("ended 8");
-        if scene == "untraced3" {
-            out.says(&format!("flags {}", 0x0080_0000));
+    for engine in engines() {
+        for scene in ["untraced", "untraced3"] {
+            let profile = env.text(&format!("{scene}.json"));
+            let head = [&ours, "--learn", "--strict", "--force", "-o", &profile];
+            let out = env
+                .run(&[&head[..], engine, &["--", &tracee, scene]].concat())
+                .output();
+            out.succeeds().says("ended 8");
+            if scene == "untraced3" {
+                out.says(&format!("flags {}", 0x0080_0000));
+            }
+            Profile::read(&env.path(&format!("{scene}.json"))).has(&["times"]);
         }
-        Profile::read(&env.path(&format!("{scene}.json"))).has(&["times"]);
     }
     if !crate::harness::is_root() {
         skip!("only root can become an ordinary user, who may not read an undumpable process");

@@ -43,6 +43,7 @@ mod oracle_strace;
 mod oracle_tracepoint;
 mod pid1;
 mod profile;
+mod programs;
 mod roundtrip;
 mod signals;
 mod storms;

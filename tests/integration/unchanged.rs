@@ -17,14 +17,19 @@ fn same_in_every_way(scenes: &[&str], builds: &[Build]) {
         for scene in scenes {
             let native = env.run(&[&unchanged, scene]).output();
             native.succeeds();
-            for engine in engines() {
-                let head = ["--learn", "--force", "-o", &profile];
-                let args = [&head[..], engine, &["--", &unchanged, scene]].concat();
+            let mut compare = |flags: &[&str]| {
+                let head = ["--learn", "-o", &profile];
+                let args = [&head[..], flags, &["--", &unchanged, scene]].concat();
                 let ours = env.ours(&args).output();
                 if ours.status != native.status || ours.stdout != native.stdout {
-                    wrong.push(format!("{engine:?}, natively:\n{native}\n\nbut:\n{ours}"));
+                    wrong.push(format!("{flags:?}, natively:\n{native}\n\nbut:\n{ours}"));
                 }
+            };
+            for engine in engines() {
+                compare(&[engine, &["--force"][..]].concat());
             }
+            // A second run, which knows it all.
+            compare(&["--update"]);
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
