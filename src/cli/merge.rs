@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
         input::tell(&file.display().to_string(), &warnings, args.strict)?;
         profiles.push(profile);
     }
-    let (merged, conflicts) = Profile::merge(&profiles)?;
+    let (merged, conflicts) = Profile::merge(profiles)?;
     for conflict in &conflicts {
         ui::warn(&conflict.to_string());
     }

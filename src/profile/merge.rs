@@ -68,15 +68,21 @@ impl Scope {
 }
 
 impl Rule {
-    pub(super) fn kind(&self) -> Kind {
-        Kind {
-            conditions: self.conditions.clone(),
-            action: self.action,
-            errno: self.errno,
-            comment: self.comment.clone(),
+    fn kind(&self) -> Kind {
+        self.clone().into_kind().1
+    }
+
+    /// The names, and the rest.
+    pub(super) fn into_kind(self) -> (Vec<String>, Kind) {
+        let kind = Kind {
             includes: self.includes.key(),
             excludes: self.excludes.key(),
-        }
+            conditions: self.conditions,
+            action: self.action,
+            errno: self.errno,
+            comment: self.comment,
+        };
+        (self.names, kind)
     }
 
     /// The order of rules in a canonical profile: those without conditions first, the larger groups

@@ -168,11 +168,10 @@ struct Own<'k> {
 }
 
 impl<'k> Own<'k> {
-    fn new(profile: &'k Profile, kinds: &'k [Kind]) -> Self {
-        let default = (profile.default_action, profile.default_errno);
-        let mut entries: HashMap<&str, Entries<'k>> = HashMap::new();
-        for (rule, kind) in profile.rules.iter().zip(kinds) {
-            for name in &rule.names {
+    fn new(default: Answer, rules: &'k [(Vec<String>, Kind)]) -> Self {
+        let mut entries: HashMap<&str, Entries<'k>> = HashMap::with_capacity(rules.len());
+        for (names, kind) in rules {
+            for name in names {
                 let list = entries.entry(name).or_default();
                 match list.iter_mut().find(|there| there.agrees_with(kind)) {
                     Some(there) => *there = kind.min(there),
@@ -254,7 +253,7 @@ impl Profile {
     /// let mut kills = Profile::learned([Arch::X86_64], [(vec!["write".to_owned()], None)]);
     /// kills.default_action = Action::KillProcess;
     /// let denies = Profile::learned([Arch::X86_64], [(vec!["read".to_owned()], None)]);
-    /// let (merged, conflicts) = Profile::merge(&[kills, denies]).unwrap();
+    /// let (merged, conflicts) = Profile::merge(vec![kills, denies]).unwrap();
     /// assert_eq!(merged.default_action, Action::Errno(1));
     /// assert_eq!(merged.rules[0].names, ["read", "write"]);
     /// assert_eq!(conflicts.len(), 1);
@@ -263,7 +262,7 @@ impl Profile {
     /// # Errors
     ///
     /// [`MergeError::Nothing`] when there is no profile.
-    pub fn merge(profiles: &[Self]) -> Result<(Self, Vec<Conflict>), MergeError> {
+    pub fn merge(profiles: Vec<Self>) -> Result<(Self, Vec<Conflict>), MergeError> {
         let answers = profiles
             .iter()
             .map(|profile| (profile.default_action, profile.default_errno));
@@ -282,11 +281,11 @@ impl Profile {
                 taken: default.0,
             });
         }
-        merged.flags = merged_flags(profiles, &mut conflicts);
-        merged.listener_path = least(profiles, |profile| &profile.listener_path);
-        merged.listener_metadata = least(profiles, |profile| &profile.listener_metadata);
-        merged.comment = least(profiles, |profile| &profile.comment);
-        (merged.architectures, merged.arch_map) = merged_architectures(profiles);
+        merged.flags = merged_flags(&profiles, &mut conflicts);
+        merged.listener_path = least(&profiles, |profile| &profile.listener_path);
+        merged.listener_metadata = least(&profiles, |profile| &profile.listener_metadata);
+        merged.comment = least(&profiles, |profile| &profile.comment);
+        (merged.architectures, merged.arch_map) = merged_architectures(&profiles);
         merged.rules = rules(profiles, default, &mut conflicts);
         merged.canonicalize();
         Ok((merged, conflicts))
@@ -325,23 +324,19 @@ fn merged_flags(profiles: &[Profile], conflicts: &mut Vec<Conflict>) -> Option<V
     Some(taken)
 }
 
-fn rules(profiles: &[Profile], default: Answer, conflicts: &mut Vec<Conflict>) -> Vec<Rule> {
-    let sorted: Vec<Profile> = profiles
+fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>) -> Vec<Rule> {
+    let taken_apart = |mut profile: Profile| {
+        profile.sort_lists();
+        let default = (profile.default_action, profile.default_errno);
+        let rules = profile.rules.into_iter().map(Rule::into_kind);
+        (default, rules.collect())
+    };
+    // They are many, so they are taken apart, not copied.
+    let taken_apart: Vec<(Answer, Vec<(Vec<String>, Kind)>)> =
+        profiles.into_iter().map(taken_apart).collect();
+    let owns: Vec<Own> = taken_apart
         .iter()
-        .map(|profile| {
-            let mut sorted = profile.clone();
-            sorted.sort_lists();
-            sorted
-        })
-        .collect();
-    let kinds: Vec<Vec<Kind>> = sorted
-        .iter()
-        .map(|profile| profile.rules.iter().map(Rule::kind).collect())
-        .collect();
-    let owns: Vec<Own> = sorted
-        .iter()
-        .zip(&kinds)
-        .map(|(profile, kinds)| Own::new(profile, kinds))
+        .map(|(default, rules)| Own::new(*default, rules))
         .collect();
     let mut by_name: BTreeMap<&str, Vec<&Own>> = BTreeMap::new();
     for own in &owns {
@@ -593,7 +588,9 @@ mod tests {
     }
 
     fn merge<const N: usize>(profiles: [&Profile; N]) -> Profile {
-        Profile::merge(&profiles.map(Clone::clone)).unwrap().0
+        Profile::merge(profiles.map(Clone::clone).to_vec())
+            .unwrap()
+            .0
     }
 
     const EPERM: Action = Action::Errno(1);
@@ -651,7 +648,7 @@ mod tests {
     #[test]
     fn conflicts_are_told() {
         let told = |one: &Profile, other: &Profile| -> Vec<String> {
-            let (_, conflicts) = Profile::merge(&[one.clone(), other.clone()]).unwrap();
+            let (_, conflicts) = Profile::merge(vec![one.clone(), other.clone()]).unwrap();
             conflicts.iter().map(ToString::to_string).collect()
         };
         let none: [String; 0] = [];
@@ -689,7 +686,7 @@ mod tests {
                 "the flags differ: all of them are taken (SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW)"
             ]
         );
-        assert_eq!(Profile::merge(&[]), Err(MergeError::Nothing));
+        assert_eq!(Profile::merge(Vec::new()), Err(MergeError::Nothing));
     }
 
     #[test]

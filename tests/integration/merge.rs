@@ -19,13 +19,13 @@ fn allows(names: &[&str]) -> String {
 fn ran(started: u64) -> Value {
     json!({
         "command": ["app"], "started": started, "seconds": 1.5, "kernel": "6.1.0", "end": "exited 0",
-        "tasks": 1, "filtered": false, "complete": true, "notes": [],
+        "libc": "glibc 2.36", "tasks": 1, "filtered": false, "complete": true, "notes": [],
         "calls": [{ "arch": "x86_64", "nr": 0, "name": "read", "count": started }],
     })
 }
 
 fn evidence(runs: &[Value]) -> String {
-    json!({ "version": 1, "runs": runs }).to_string()
+    json!({ "version": 2, "runs": runs }).to_string()
 }
 
 fn starts(text: &str) -> Vec<u64> {
@@ -105,7 +105,9 @@ fn every_run_is_kept_once_and_in_its_order() {
     let a = env.write("a.json", allows(&["read"]));
     env.write("a.evidence.json", evidence(&[ran(5), ran(9)]));
     let b = env.write("b.json", allows(&["read"]));
-    env.write("b.evidence.json", evidence(&[ran(1), ran(9)]));
+    // An older version's fields are all known to the newer.
+    let older = json!({ "version": 1, "runs": [ran(1), ran(9)] });
+    env.write("b.evidence.json", older.to_string());
     let c = env.write("c.json", allows(&["write"]));
     let output = env.text("out.json");
     env.ours(&["merge", &a, &b, &c, "-o", &output])
@@ -113,6 +115,9 @@ fn every_run_is_kept_once_and_in_its_order() {
         .succeeds();
     let first = env.read("out.evidence.json");
     assert_eq!(starts(&first), [1, 5, 9]);
+    let json: Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(json["version"], 2);
+    assert_eq!(json["runs"][1]["libc"], "glibc 2.36");
     env.ours(&["merge", &c, &b, &a, "-o", &output, "--force"])
         .output()
         .succeeds();
