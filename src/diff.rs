@@ -97,6 +97,23 @@ pub fn compare(left: &Policy, right: &Policy) -> Vec<Difference> {
     found
 }
 
+impl Difference {
+    /// The first number of a run.
+    const fn first(&self) -> Option<u32> {
+        match self.calls {
+            Calls::Unnamed { first, .. } => Some(first),
+            Calls::One(_) => None,
+        }
+    }
+
+    /// Is it a run that ends right before this number, with the same answers?
+    fn goes_on(&self, arch: Arch, next: u32, outcome: Outcome) -> bool {
+        let ends_before = matches!(self.calls, Calls::Unnamed { arch: own, last, .. }
+            if own == arch && last.checked_add(1) == Some(next));
+        ends_before && self.outcomes == [outcome]
+    }
+}
+
 /// One policy's answers for one architecture.
 #[derive(Clone, Copy)]
 struct Side<'p> {
@@ -164,17 +181,27 @@ fn compare_arch(arch: Arch, sides: [Side<'_>; 2], found: &mut Vec<Difference>) {
             let [left, right] = sides.map(|side| side.fallback(first));
             let all_named =
                 u64::try_from(named.range(first..=last).count()) == Ok(u64::from(last - first) + 1);
-            if left != right && !all_named {
-                let outcome = Outcome {
-                    left,
-                    right,
-                    args: [0; 6],
-                };
-                found.push(Difference {
+            if left == right || all_named {
+                continue;
+            }
+            let outcome = Outcome {
+                left,
+                right,
+                args: [0; 6],
+            };
+            match found.last_mut() {
+                Some(before) if before.goes_on(arch, first, outcome) => {
+                    before.calls = Calls::Unnamed {
+                        arch,
+                        first: before.first().unwrap_or(first),
+                        last,
+                    };
+                }
+                _ => found.push(Difference {
                     calls: Calls::Unnamed { arch, first, last },
                     outcomes: vec![outcome],
                     undecided: false,
-                });
+                }),
             }
         }
     }

@@ -259,7 +259,7 @@ fn numbers(arch: Arch, first: u32, last: u32) -> String {
     let (base, end) = match arch {
         Arch::X32 => (X32_BIT, u32::MAX - 1),
         Arch::X86_64 => (0, X32_BIT - 1),
-        _ => (0, u32::MAX - 1),
+        _ => (0, u32::MAX),
     };
     match (first.saturating_sub(base), last.saturating_sub(base)) {
         _ if first == u32::MAX => "number -1, with which tracers skip a call".to_owned(),
@@ -350,7 +350,7 @@ mod tests {
                 u32::MAX - 1,
                 "numbers from 467 on",
             ),
-            (Arch::X86, 0, u32::MAX - 1, "all"),
+            (Arch::X86, 0, u32::MAX, "all"),
             (Arch::X86, 7, 7, "number 7"),
             (
                 Arch::X86,
