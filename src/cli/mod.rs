@@ -2,6 +2,7 @@
 //! environment.
 
 mod args;
+mod check;
 mod compile;
 mod convert;
 mod diff;

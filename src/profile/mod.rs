@@ -17,6 +17,7 @@ mod draft;
 mod file;
 mod findings;
 mod json;
+mod locate;
 mod merge;
 mod model;
 mod multiplex;
@@ -33,8 +34,9 @@ mod write;
 mod tests;
 
 pub use dialect::{ArgWidth, Dialect, Host, Reading, UnknownCalls};
-pub use file::{ReadError, read_profile};
+pub use file::{ReadError, read_profile, read_profile_text};
 pub use findings::{Oddity, ResolveError, Warning};
+pub use locate::Places;
 pub use merge::MergeError;
 pub use model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
