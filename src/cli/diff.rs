@@ -99,6 +99,7 @@ struct Comparison<'a> {
 /// The parts of the text, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Section {
+    Absent,
     OnlyLeft,
     OnlyRight,
     ByArgument,
@@ -125,6 +126,24 @@ impl Comparison<'_> {
         // The same for several architectures is said once.
         let mut said: BTreeMap<Section, BTreeMap<String, BTreeSet<Arch>>> = BTreeMap::new();
         for difference in self.found {
+            let arch = difference.calls.arch();
+            if let Some((absent, answer)) = self.absent(arch) {
+                // Nothing of it runs on the one side; on the other, what does is worth a name.
+                let line = format!("not in {absent}: every call gets {answer}");
+                let arches = said.entry(Section::Absent).or_default().entry(line);
+                arches.or_default().insert(arch);
+                let only = |one: &Outcome| match (one.left.runs(), one.right.runs()) {
+                    (true, false) => Some(Section::OnlyLeft),
+                    (false, true) => Some(Section::OnlyRight),
+                    _ => None,
+                };
+                let section = difference.outcomes.iter().find_map(only);
+                if let (Some(section), Calls::One(sysno)) = (section, difference.calls) {
+                    let names = said.entry(section).or_default();
+                    names.entry(sysno.to_string()).or_default().insert(arch);
+                }
+                continue;
+            }
             let by_argument = match difference.calls {
                 Calls::One(sysno) => difference.undecided || self.depends_on_arguments(sysno),
                 Calls::Unnamed { .. } => false,
@@ -138,6 +157,7 @@ impl Comparison<'_> {
         let mut text = String::new();
         for (section, lines) in said {
             let title = match section {
+                Section::Absent => "architectures".to_owned(),
                 Section::OnlyLeft => format!("allowed by {left} only"),
                 Section::OnlyRight => format!("allowed by {right} only"),
                 Section::ByArgument => "different by argument".to_owned(),
@@ -185,7 +205,7 @@ impl Comparison<'_> {
                     answers.map(|one| format!("{} in {left}, {} in {right}", one.left, one.right));
                 return format!("{sysno}: {}", answers.unwrap_or_default());
             }
-            Section::ByArgument | Section::Unnamed => sysno.to_string(),
+            Section::ByArgument | Section::Unnamed | Section::Absent => sysno.to_string(),
         };
         if difference.undecided {
             line.push_str("\n    too many combinations of arguments to try them all: there may be more differences");
@@ -202,6 +222,14 @@ impl Comparison<'_> {
             let _ = write!(line, "\n    {name}: {}", rules(policy, sysno).join("; "));
         }
         line
+    }
+
+    /// The side that does not list this architecture, and what it answers.
+    fn absent(&self, arch: Arch) -> Option<(&str, Action)> {
+        let mut sides = self.names.iter().zip(self.policies);
+        let absent = |(_, policy): &(&String, &Policy)| policy.abi(arch).is_none();
+        let (name, policy) = sides.find(absent)?;
+        Some((name, policy.bad_arch))
     }
 
     fn depends_on_arguments(&self, sysno: Sysno) -> bool {

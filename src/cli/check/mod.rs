@@ -37,10 +37,11 @@ Exit codes:
 /// place, the reason, and what to do. A name in brackets stays the same in every version. Where the evidence
 /// of a profile lies beside it, it is used.
 ///
-/// With --fix, what is safe is done: calls that no program can end without and that no rule names are allowed
-/// (exit, exit_group, rt_sigreturn, restart_syscall, on x86 sigreturn); what libc tries first and is denied is denied with ENOSYS; entries that
-/// deny by SCMP_CMP_EQ on an int compare its 32 bits for every runtime. The file is then written anew in
-/// canonical form; keys that no runtime reads ($schema, x-...) are not kept.
+/// With --fix, what is safe is done: calls that no program can do without and that no rule names are allowed
+/// (exit, exit_group, rt_sigreturn, restart_syscall, on x86 sigreturn); what libc tries first and is denied is
+/// denied with ENOSYS; entries that deny by SCMP_CMP_EQ on an int compare its 32 bits for every runtime. The file
+/// is then written anew in canonical form: keys that no runtime reads ($schema, x-...) are not kept, and
+/// SCMP_ACT_KILL is written as SCMP_ACT_KILL_PROCESS, which it means here.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 #[expect(
