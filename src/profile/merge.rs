@@ -126,6 +126,11 @@ impl Kind {
         (self.action, self.errno)
     }
 
+    /// All but the comment.
+    pub(super) fn said(&self) -> impl Ord {
+        (&self.conditions, self.answer(), self.scopes())
+    }
+
     /// Do both apply on the same hosts?
     pub(super) fn same_scope(&self, other: &Self) -> bool {
         self.scopes() == other.scopes()

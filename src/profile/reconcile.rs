@@ -113,9 +113,7 @@ impl Kind {
 
     /// The same but for the comment?
     fn agrees_with(&self, other: &Self) -> bool {
-        self.conditions == other.conditions
-            && self.answer() == other.answer()
-            && self.same_scope(other)
+        self.said() == other.said()
     }
 }
 
@@ -129,16 +127,16 @@ fn flat<'k>(entries: &[&'k Kind], multiplexed: bool) -> Entries<'k> {
     let some_allowed_by_argument = entries
         .iter()
         .any(|kind| allows(kind) && !kind.conditions.is_empty());
-    let mut kept: Entries<'k> = Vec::new();
-    for &kind in entries {
-        let outranked = entries.iter().any(|other| other.outranks(kind));
-        let in_the_way = !allows(&kind)
-            && (multiplexed && some_allowed || some_allowed_by_argument && kind.may_always_hold());
-        if !outranked && !in_the_way && !kept.contains(&kind) {
-            kept.push(kind);
-        }
-    }
+    // Each once: they are compared in pairs, and a thousand profiles may have the same one.
+    let mut kept: Entries<'k> = entries.to_vec();
     kept.sort_by(|a, b| in_order(a, b));
+    kept.dedup();
+    let all = kept.clone();
+    kept.retain(|kind| {
+        let in_the_way = !allows(kind)
+            && (multiplexed && some_allowed || some_allowed_by_argument && kind.may_always_hold());
+        !in_the_way && !all.iter().any(|other| other.outranks(kind))
+    });
     kept
 }
 
@@ -324,6 +322,9 @@ fn merged_flags(profiles: &[Profile], conflicts: &mut Vec<Conflict>) -> Option<V
     Some(taken)
 }
 
+/// A profile's default, and the names and the rest of each rule.
+type TakenApart = (Answer, Vec<(Vec<String>, Kind)>);
+
 fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>) -> Vec<Rule> {
     let taken_apart = |mut profile: Profile| {
         profile.sort_lists();
@@ -332,8 +333,7 @@ fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>)
         (default, rules.collect())
     };
     // They are many, so they are taken apart, not copied.
-    let taken_apart: Vec<(Answer, Vec<(Vec<String>, Kind)>)> =
-        profiles.into_iter().map(taken_apart).collect();
+    let taken_apart: Vec<TakenApart> = profiles.into_iter().map(taken_apart).collect();
     let owns: Vec<Own> = taken_apart
         .iter()
         .map(|(default, rules)| Own::new(*default, rules))
@@ -489,18 +489,15 @@ fn decide_open<'k>(name: &str, owns: &[Own<'k>], default: Answer) -> Decided<'k>
 
 /// The lists for a name that differ in more than comments; of comments, the least.
 fn distinct<'k>(name: &str, concerned: &[&Own<'k>]) -> Vec<Entries<'k>> {
-    let mut lists: Vec<Entries<'k>> = Vec::new();
+    let mut lists: BTreeMap<Vec<_>, Entries<'k>> = BTreeMap::new();
     for list in concerned.iter().filter_map(|own| own.entries.get(name)) {
-        match lists.iter_mut().find(|there| agree(there, list)) {
-            Some(there) => {
-                for (there, kind) in there.iter_mut().zip(list) {
-                    *there = kind.min(there);
-                }
-            }
-            None => lists.push(list.clone()),
+        let said = list.iter().map(|kind| kind.said()).collect();
+        let there = lists.entry(said).or_insert_with(|| list.clone());
+        for (there, &kind) in there.iter_mut().zip(list) {
+            *there = kind.min(there);
         }
     }
-    lists
+    lists.into_values().collect()
 }
 
 impl NameConflict {
