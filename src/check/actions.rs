@@ -98,7 +98,8 @@ fn enosys(looked: &Looked) -> Vec<Finding> {
                     "{name} gets {}: libc tries it first, and does without only when the answer is ENOSYS",
                     Action::Errno(errno)
                 );
-                let repair = unconditional.then(|| Repair::Enosys(vec![name.to_owned()]));
+                let repair = (unconditional && looked.gets_errnos_only(name))
+                    .then(|| Repair::Enosys(vec![name.to_owned()]));
                 found.push(
                     RULE.finding(looked.path_in(origin, name), message, "\"errnoRet\": 38")
                         .repair(repair),
@@ -115,12 +116,28 @@ fn enosys(looked: &Looked) -> Vec<Finding> {
             looked.native.default
         );
         let fix = format!("answer {names} with SCMP_ACT_ERRNO and \"errnoRet\": 38");
-        let names = by_default.into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = by_default
+            .into_iter()
+            .filter(|name| looked.gets_errnos_only(name))
+            .map(str::to_owned)
+            .collect();
+        let repair = (!names.is_empty()).then_some(Repair::Enosys(names));
         found.push(
             DEFAULT
                 .finding("defaultAction", message, fix)
-                .repair(Some(Repair::Enosys(names))),
+                .repair(repair),
         );
     }
     found
+}
+
+impl Looked<'_> {
+    /// Does no rule allow it, for some arguments or on some host, or kill it on purpose? The repair's entry has
+    /// no conditions, so it would beat all others.
+    fn gets_errnos_only(&self, name: &str) -> bool {
+        let mut rules = self.profile().rules.iter();
+        rules.all(|rule| {
+            matches!(rule.action, Action::Errno(_)) || rule.names.iter().all(|there| there != name)
+        })
+    }
 }

@@ -4,6 +4,7 @@ use super::{Access, Finding, Kind, Looked, Repair, Severity};
 use crate::arch::Arch;
 use crate::closure;
 use crate::evidence::Evidence;
+use crate::syscall::Sysno;
 
 /// A call that programs need.
 struct MustHave {
@@ -160,7 +161,11 @@ impl Looked<'_> {
     fn is_for(&self, when: When) -> bool {
         match when {
             When::Always => true,
-            When::Threads => self.subject.evidence.is_none_or(had_threads),
+            // Without evidence it is enough that threads can be made.
+            When::Threads => match self.subject.evidence {
+                Some(evidence) => had_threads(evidence),
+                None => self.may_run("clone") || self.may_run("clone3"),
+            },
             When::Listed(arch) => self.policy().abi(arch).is_some(),
             When::Runtime => self.subject.for_runtime,
         }
@@ -168,11 +173,17 @@ impl Looked<'_> {
 
     /// Is there an architecture that has the call and never lets it run?
     fn lacks(&self, name: &str) -> bool {
-        let abis = &self.policy().abis;
-        abis.iter().any(|abi| {
-            let sysno = crate::syscall::Sysno::parse(abi.arch, name);
-            sysno.is_some_and(|sysno| Access::of(abi, sysno.nr) == Access::Never)
-        })
+        self.accesses(name).any(|access| access == Access::Never)
+    }
+
+    /// Is there an architecture that lets it run, with some arguments at least?
+    fn may_run(&self, name: &str) -> bool {
+        self.accesses(name).any(|access| access != Access::Never)
+    }
+
+    fn accesses(&self, name: &str) -> impl Iterator<Item = Access> {
+        let abis = self.policy().abis.iter();
+        abis.filter_map(move |abi| Some(Access::of(abi, Sysno::parse(abi.arch, name)?.nr)))
     }
 }
 

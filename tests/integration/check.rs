@@ -113,7 +113,12 @@ fn cases() -> Vec<Case> {
             without("restart_syscall"),
             &[],
         ),
-        ("missing-futex", "syscalls", without("futex"), &[]),
+        (
+            "missing-futex",
+            "syscalls",
+            allow(r#""clone""#).replace("\"futex\",", ""),
+            &[],
+        ),
         (
             "missing-sigreturn",
             "syscalls",
@@ -366,6 +371,9 @@ fn what_is_in_order_is_clean() {
     let env = Env::new();
     let file = env.write("p.json", with(""));
     assert_eq!(found(&env, &file, &[]), []);
+    // Without clone there are no threads.
+    let file = env.write("p.json", with("").replace("\"futex\",", ""));
+    assert_eq!(found(&env, &file, &[]), []);
     let clean = env.ours(&["check", &file]).output();
     clean
         .succeeds()
@@ -382,7 +390,10 @@ fn the_five_classic_mistakes_are_caught() {
     let broad: Vec<String> = names.take(335).collect();
     let mistakes = [
         ("missing-exit-group", base.replace("\"exit_group\",", "")),
-        ("missing-futex", base.replace("\"futex\",", "")),
+        (
+            "missing-futex",
+            allow(r#""clone""#).replace("\"futex\",", ""),
+        ),
         (
             "kill-default",
             base.replace("SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"),
@@ -546,6 +557,36 @@ fn what_is_safe_is_repaired() {
         assert!(!again.stderr.contains("fixed"), "{again}");
         assert_eq!(env.read("p.json"), fixed);
     }
+}
+
+#[test]
+fn what_runs_for_some_arguments_or_somewhere_goes_on_to_run() {
+    let env = Env::new();
+    let flags = r#", "args": [{ "index": 1, "op": "SCMP_CMP_EQ", "value": 2048 }]"#;
+    let admin = r#", "includes": { "caps": ["CAP_SYS_ADMIN"] }"#;
+    let entries = [
+        entry(r#""pidfd_open""#, "ALLOW", flags),
+        entry(r#""clone3""#, "ALLOW", admin),
+        entry(r#""openat2""#, "KILL_PROCESS", admin),
+        entry(r#""mseal""#, "ALLOW", ""),
+    ];
+    let text = with(&entries.join(","));
+    let before = env.write("before.json", &text);
+    let file = env.write("p.json", &text);
+    env.ours(&["check", "--fix", "--caps", "none", &file])
+        .output()
+        .complains("fixed default-not-enosys");
+    for caps in ["none", "all"] {
+        env.ours(&["diff", "--subset", "--caps", caps, &before, &file])
+            .output()
+            .succeeds();
+    }
+    let answers = env
+        .ours(&["simulate", "--caps", "all", &file, "openat2", "statx"])
+        .output();
+    answers
+        .says("KILL_PROCESS\topenat2")
+        .says("ERRNO(ENOSYS)\tstatx");
 }
 
 #[test]
