@@ -7,6 +7,7 @@
 //! | 126 | the command was found and cannot be executed |
 //! | 127 | the command was not found |
 //! | 128+n | signal n ended the command (159: a filter killed it) |
+//! | 1 | of a verb that runs nothing (`diff`, `check`): it has found something |
 //!
 //! The signal is not raised again: as PID 1 it would do nothing.
 
@@ -21,6 +22,8 @@ pub struct Exit(u8);
 impl Exit {
     /// All is well.
     pub const SUCCESS: Self = Self(0);
+    /// A verb that looks for something has found it: a finding, a difference.
+    pub const FOUND: Self = Self(1);
     /// Our own failure.
     pub const FAILURE: Self = Self(125);
     /// The command is not executable.

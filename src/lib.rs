@@ -29,10 +29,10 @@
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 2 | `groups` | what syscalls are for |
 //! | 3 | `grants` | which syscalls are dangerous |
-//! | 3 | `profile`, `evidence`, `filter`, `launch`, `supervise` | the parts |
+//! | 3 | `profile`, `evidence`, `filter`, `diff`, `launch`, `supervise` | the parts |
 //! | 4 | `confine`, `trace` | the launcher's own sandbox; the tracer |
 //! | 4 | `closure`, `estimate`, `explain` | from a recording to a profile; how sure it can be; what it says, in words |
-//! | 5 | `learn`, `enforce`, `convert` | the two modes; other forms of the same rules |
+//! | 5 | `learn`, `enforce`, `convert`, `check` | the two modes; other forms of the same rules; mistakes in them |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
@@ -41,12 +41,14 @@
 pub mod action;
 pub mod arch;
 pub mod bpf;
+mod check;
 pub mod cli;
 mod closure;
 mod command;
 mod confine;
 mod convert;
 mod descendants;
+pub mod diff;
 mod enforce;
 pub mod estimate;
 pub mod evidence;

@@ -158,7 +158,7 @@ impl From<CompileError> for Error {
 
 impl From<EvidenceError> for Error {
     fn from(error: EvidenceError) -> Self {
-        Self::of(&error).hint("move the file away, or leave evidence out with --no-evidence")
+        Self::of(&error).hint("move the file away, or learn without evidence (--no-evidence)")
     }
 }
 

@@ -2,13 +2,16 @@
 //! environment.
 
 mod args;
+mod check;
 mod compile;
 mod convert;
+mod diff;
 mod enforce;
 mod error;
 mod explain;
 mod input;
 mod learn;
+mod merge;
 mod progress;
 mod simulate;
 mod target;

@@ -60,10 +60,7 @@ pub(super) enum SomeCap {
 impl TargetArgs {
     /// Reads and resolves the profile, and tells what is odd about it.
     pub(super) fn resolve(&self) -> Result<Resolved, Error> {
-        let (mut profile, warnings) = input::read(&self.profile)?;
-        self.host.narrow(&mut profile);
-        let name = Path::display(&self.profile).to_string();
-        self.host.resolve(&name, &profile, warnings)
+        self.host.resolve_file(&self.profile)
     }
 
     /// The architecture of the machine that the profile is looked at for.
@@ -79,6 +76,13 @@ impl HostArgs {
             profile.architectures.clone_from(&self.arch);
             profile.arch_map.clear();
         }
+    }
+
+    /// Reads and resolves the profile in a file, and tells what is odd about it.
+    pub(super) fn resolve_file(&self, path: &Path) -> Result<Resolved, Error> {
+        let (mut profile, warnings) = input::read(path)?;
+        self.narrow(&mut profile);
+        self.resolve(&path.display().to_string(), &profile, warnings)
     }
 
     /// Resolves a profile that was read from `name`, and tells what is odd about it.

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{compile, convert, explain, simulate};
+use super::{check, compile, convert, diff, explain, merge, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -16,9 +16,12 @@ pub(super) struct Verbs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::Args),
     Compile(compile::Args),
     Convert(convert::Args),
+    Diff(diff::Args),
     Explain(explain::Args),
+    Merge(merge::Args),
     Simulate(simulate::Args),
 }
 
@@ -32,9 +35,12 @@ pub(super) fn is_verb(word: &std::ffi::OsStr) -> bool {
 impl Verbs {
     pub(super) fn run(&self) -> Result<Exit, Error> {
         match &self.verb {
+            Verb::Check(args) => check::run(args),
             Verb::Compile(args) => compile::run(args),
             Verb::Convert(args) => convert::run(args),
+            Verb::Diff(args) => diff::run(args),
             Verb::Explain(args) => explain::run(args),
+            Verb::Merge(args) => merge::run(args),
             Verb::Simulate(args) => simulate::run(args),
         }
     }

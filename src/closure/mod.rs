@@ -19,26 +19,27 @@ use crate::syscall::Sysno;
 type Group = (Vec<String>, Option<String>);
 
 /// Names to add, and the reason, which becomes the rule's comment.
-struct Addition {
-    names: &'static [&'static str],
-    reason: &'static str,
+pub(crate) struct Addition {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) reason: &'static str,
 }
 
 /// Without these no program ends, returns from a signal handler or goes on after it was stopped; a run
 /// may well not have shown them.
-const IMPLICIT: Addition = Addition {
+pub(crate) const IMPLICIT: Addition = Addition {
     names: &["exit", "exit_group", "restart_syscall", "rt_sigreturn"],
     reason: "added: every program needs these to end, to return from signal handlers and to go on after a stop",
 };
 
-const IMPLICIT_32: Addition = Addition {
+/// The same for 32-bit x86.
+pub(crate) const IMPLICIT_32: Addition = Addition {
     names: &["sigreturn"],
     reason: "added: 32-bit programs return from signal handlers with it",
 };
 
 /// What the vDSO answers without a syscall: on this clock source, this kernel, outside time namespaces.
 /// Elsewhere the same program makes the calls.
-const VDSO: Addition = Addition {
+pub(crate) const VDSO: Addition = Addition {
     names: &[
         "clock_getres",
         "clock_gettime",

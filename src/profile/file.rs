@@ -52,6 +52,15 @@ pub enum ReadError {
 ///
 /// When it cannot be read, is no regular file, is too large, or is no profile.
 pub fn read_profile(path: &Path) -> Result<(Profile, Vec<Warning>), ReadError> {
+    read_profile_text(path).map(|(profile, warnings, _)| (profile, warnings))
+}
+
+/// As [`read_profile`], with the text of the file, for whoever must point into it.
+///
+/// # Errors
+///
+/// As for [`read_profile`].
+pub fn read_profile_text(path: &Path) -> Result<(Profile, Vec<Warning>, String), ReadError> {
     let failed = |source| ReadError::Io {
         path: path.to_owned(),
         source,
@@ -69,7 +78,7 @@ pub fn read_profile(path: &Path) -> Result<(Profile, Vec<Warning>), ReadError> {
             kind,
         });
     }
-    let text = read_capped(&file).map_err(failed)?;
+    let text = read_capped(&file, metadata.len()).map_err(failed)?;
     if text.len() > MAX_SIZE {
         return Err(ReadError::TooLarge {
             path: path.to_owned(),
@@ -77,12 +86,15 @@ pub fn read_profile(path: &Path) -> Result<(Profile, Vec<Warning>), ReadError> {
     }
     let (profile, mut warnings) = Profile::parse(&text, &path.display().to_string())?;
     warnings.extend(distrust(&metadata, geteuid().as_raw()));
-    Ok((profile, warnings))
+    // What parses is UTF-8.
+    let text = String::from_utf8(text).unwrap_or_default();
+    Ok((profile, warnings, text))
 }
 
 /// The contents, but never more than one byte over the limit: the size in the metadata is only a promise.
-fn read_capped(file: &File) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
+fn read_capped(file: &File, promised: u64) -> io::Result<Vec<u8>> {
+    let room = usize::try_from(promised).unwrap_or(MAX_SIZE).min(MAX_SIZE);
+    let mut text = Vec::with_capacity(room + 1);
     let limit = u64::try_from(MAX_SIZE).unwrap_or(u64::MAX);
     file.take(limit.saturating_add(1)).read_to_end(&mut text)?;
     Ok(text)

@@ -274,6 +274,30 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Goes through a value of any kind: `found` gets the path and the place of everything in it.
+    pub(super) fn visit(
+        &mut self,
+        path: &str,
+        found: &mut impl FnMut(&str, Position),
+    ) -> Result<(), Problem> {
+        found(path, self.position());
+        match self.peek() {
+            Some(b'{') => self.members(|reader, key, _| {
+                let dot = if path.is_empty() { "" } else { "." };
+                reader.visit(&format!("{path}{dot}{key}"), found)
+            }),
+            Some(b'[') => {
+                let mut index = 0_usize;
+                self.array(|reader| {
+                    let element = format!("{path}[{index}]");
+                    index += 1;
+                    reader.visit(&element, found)
+                })
+            }
+            _ => self.skip(),
+        }
+    }
+
     fn members(
         &mut self,
         mut member: impl FnMut(&mut Self, &str, usize) -> Result<(), Problem>,

@@ -4,11 +4,12 @@
 //! that others make superfluous are dropped, and the rest is grouped again. Because "makes superfluous" is
 //! a partial order, the result does not depend on the order or the number of the merges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{
     ArchMap, Capabilities, Condition, KernelVersion, Position, Profile, Rule, Scope,
 };
+use super::multiplex::multiplexed;
 use crate::action::Action;
 use crate::arch::Arch;
 
@@ -50,10 +51,10 @@ pub enum MergeError {
 /// The order of the fields is the order in which canonical profiles list their rules.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
-    conditions: Vec<Condition>,
-    action: Action,
-    errno: Option<u16>,
-    comment: Option<String>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) action: Action,
+    pub(super) errno: Option<u16>,
+    pub(super) comment: Option<String>,
     includes: ScopeKey,
     excludes: ScopeKey,
 }
@@ -68,14 +69,20 @@ impl Scope {
 
 impl Rule {
     fn kind(&self) -> Kind {
-        Kind {
-            conditions: self.conditions.clone(),
-            action: self.action,
-            errno: self.errno,
-            comment: self.comment.clone(),
+        self.clone().into_kind().1
+    }
+
+    /// The names, and the rest.
+    pub(super) fn into_kind(self) -> (Vec<String>, Kind) {
+        let kind = Kind {
             includes: self.includes.key(),
             excludes: self.excludes.key(),
-        }
+            conditions: self.conditions,
+            action: self.action,
+            errno: self.errno,
+            comment: self.comment,
+        };
+        (self.names, kind)
     }
 
     /// The order of rules in a canonical profile: those without conditions first, the larger groups
@@ -91,7 +98,7 @@ impl Rule {
 }
 
 impl Kind {
-    fn rule(self, names: Vec<String>) -> Rule {
+    pub(super) fn rule(self, names: Vec<String>) -> Rule {
         let scope = |(caps, arches, min_kernel)| Scope {
             caps,
             arches,
@@ -114,7 +121,22 @@ impl Kind {
         (&self.includes, &self.excludes)
     }
 
-    fn is_unscoped(&self) -> bool {
+    /// What a call gets: the action, and Podman's errno.
+    pub(super) const fn answer(&self) -> (Action, Option<u16>) {
+        (self.action, self.errno)
+    }
+
+    /// All but the comment.
+    pub(super) fn said(&self) -> impl Ord {
+        (&self.conditions, self.answer(), self.scopes())
+    }
+
+    /// Do both apply on the same hosts?
+    pub(super) fn same_scope(&self, other: &Self) -> bool {
+        self.scopes() == other.scopes()
+    }
+
+    pub(super) fn is_unscoped(&self) -> bool {
         let none = Scope::default().key();
         self.includes == none && self.excludes == none
     }
@@ -168,18 +190,7 @@ impl Profile {
             .iter()
             .filter_map(|profile| profile.comment.clone())
             .min();
-        merged.architectures = profiles
-            .iter()
-            .flat_map(|profile| profile.architectures.iter().copied())
-            .collect();
-        merged.arch_map = merged_arch_map(profiles);
-        if !merged.arch_map.is_empty() {
-            let mut listed = std::mem::take(&mut merged.architectures);
-            // The wider architecture of a machine comes first.
-            listed.sort_unstable();
-            listed.dedup();
-            add_to_arch_map(&mut merged.arch_map, &listed);
-        }
+        (merged.architectures, merged.arch_map) = merged_architectures(profiles);
         merged.rules = if profiles.iter().any(Self::order_matters) {
             in_order(profiles)?
         } else {
@@ -215,22 +226,31 @@ impl Profile {
     /// Do two rules with different actions name the same syscall? Then the first listed can win over the
     /// other, so they must not be sorted.
     pub(super) fn order_matters(&self) -> bool {
+        let default = (self.default_action, self.default_errno);
         let mut actions = BTreeMap::new();
         self.rules
             .iter()
-            .filter(|rule| rule.action != self.default_action)
-            .flat_map(|rule| rule.names.iter().map(move |name| (name, rule)))
-            .any(|(name, rule)| {
-                let answer = (rule.action, rule.errno);
-                *actions.entry(name.as_str()).or_insert(answer) != answer
+            .map(|rule| ((rule.action, rule.errno), &rule.names))
+            .filter(|&(answer, _)| answer != default)
+            .flat_map(|(answer, names)| names.iter().map(move |name| (name, answer)))
+            .any(|(name, answer)| {
+                // A rule for a syscall decides about the other way to it, too.
+                let way = multiplexed(name).map_or(name.as_str(), |way| way.by);
+                *actions.entry(way).or_insert(answer) != answer
             })
     }
 }
 
-/// The entries of all maps, one for each native architecture. In one map, only the first for it counts.
-fn merged_arch_map(profiles: &[Profile]) -> Vec<ArchMap> {
-    let mut merged: BTreeMap<Arch, Vec<Arch>> = BTreeMap::new();
+/// The architectures of all, as a list; as a map where one has a map, for a profile cannot have both.
+pub(super) fn merged_architectures(profiles: &[Profile]) -> (Vec<Arch>, Vec<ArchMap>) {
+    let listed = profiles.iter().flat_map(|profile| &profile.architectures);
+    if profiles.iter().all(|profile| profile.arch_map.is_empty()) {
+        let listed: BTreeSet<Arch> = listed.copied().collect();
+        return (listed.into_iter().collect(), Vec::new());
+    }
+    let mut merged: BTreeMap<Arch, BTreeSet<Arch>> = BTreeMap::new();
     for profile in profiles {
+        // In one map, only the first entry for an architecture counts.
         let mut own = BTreeMap::new();
         for entry in &profile.arch_map {
             own.entry(entry.architecture)
@@ -240,29 +260,30 @@ fn merged_arch_map(profiles: &[Profile]) -> Vec<ArchMap> {
             merged.entry(native).or_default().extend(subs);
         }
     }
-    let entry = |(architecture, sub_architectures)| ArchMap {
-        architecture,
-        sub_architectures,
-    };
-    merged.into_iter().map(entry).collect()
-}
-
-/// A profile cannot have a list beside a map, so the list goes into the map: a listed native architecture
-/// runs the other listed ones besides those that it has there.
-fn add_to_arch_map(map: &mut Vec<ArchMap>, listed: &[Arch]) {
-    let mut at_home = false;
-    for entry in &mut *map {
-        if listed.contains(&entry.architecture) {
-            at_home = true;
-            let others = listed.iter().filter(|&&arch| arch != entry.architecture);
-            entry.sub_architectures.extend(others);
+    for &arch in listed {
+        let subs = merged.entry(home(arch)).or_default();
+        if home(arch) != arch {
+            subs.insert(arch);
         }
     }
-    if let ([native, others @ ..], false) = (listed, at_home) {
-        map.push(ArchMap {
-            architecture: *native,
-            sub_architectures: others.to_vec(),
-        });
+    let entry = |(architecture, subs): (_, BTreeSet<Arch>)| ArchMap {
+        architecture,
+        sub_architectures: subs.into_iter().collect(),
+    };
+    (Vec::new(), merged.into_iter().map(entry).collect())
+}
+
+/// The native architecture of the machines that a listed one runs on.
+const fn home(arch: Arch) -> Arch {
+    match arch {
+        Arch::X86 | Arch::X32 => Arch::X86_64,
+        Arch::Arm => Arch::Aarch64,
+        Arch::Mips | Arch::Mips64n32 => Arch::Mips64,
+        Arch::Mipsel | Arch::Mipsel64n32 => Arch::Mipsel64,
+        Arch::Ppc => Arch::Ppc64,
+        Arch::S390 => Arch::S390x,
+        Arch::Parisc => Arch::Parisc64,
+        native => native,
     }
 }
 

@@ -17,6 +17,7 @@ mod draft;
 mod file;
 mod findings;
 mod json;
+mod locate;
 mod merge;
 mod model;
 mod multiplex;
@@ -24,6 +25,7 @@ mod nearest;
 mod overlap;
 mod parse;
 mod plain;
+mod reconcile;
 mod resolve;
 mod width;
 mod write;
@@ -32,8 +34,9 @@ mod write;
 mod tests;
 
 pub use dialect::{ArgWidth, Dialect, Host, Reading, UnknownCalls};
-pub use file::{ReadError, read_profile};
+pub use file::{ReadError, read_profile, read_profile_text};
 pub use findings::{Oddity, ResolveError, Warning};
+pub use locate::Places;
 pub use merge::MergeError;
 pub use model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
@@ -41,5 +44,6 @@ pub use model::{
 pub(crate) use multiplex::multiplexer_of;
 pub(crate) use parse::errno_of_name;
 pub use parse::{MAX_SIZE, ParseError};
+pub use reconcile::Conflict;
 pub use resolve::{Flags, Resolved};
 pub(crate) use write::errno_name;

@@ -47,6 +47,11 @@ impl ParseError {
         self.at
     }
 
+    /// What is wrong, without the place.
+    pub fn bare(&self) -> String {
+        format!("{}{}", self.path, self.message)
+    }
+
     /// What to do about it, such as the nearest name that would have been right.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -17,8 +17,10 @@
 )]
 
 mod bad_input;
+mod check;
 mod cli;
 mod convert;
+mod diff;
 mod enforce;
 mod engines;
 mod evidence;
@@ -34,6 +36,7 @@ mod layers;
 mod learn;
 #[expect(dead_code, reason = "the bench uses it too")]
 mod libseccomp;
+mod merge;
 mod oracle_evaluate;
 mod oracle_kernel;
 mod oracle_libseccomp;
