@@ -65,7 +65,8 @@ pub(super) struct Late {
     means: Option<Means>,
     near: Option<Near>,
     under_way: HashMap<Tid, Box<Injection>>,
-    /// Executions that wait for an injection into their process: it would lose the listener.
+    /// Tasks that wait for an injection into their process before they execute a program or make a task: that would
+    /// close its listener, or hand it on.
     parked: Vec<Stopped>,
     /// Tasks whose next entry-stop is one that was seen already.
     replays: HashSet<Tid>,
@@ -227,7 +228,7 @@ impl Late {
         };
     }
 
-    /// The executions that had to wait, when no injection is under way any more.
+    /// The tasks that had to wait, when no injection is under way any more.
     pub(super) fn unpark(&mut self) -> Vec<Stopped> {
         if self.under_way.is_empty() {
             std::mem::take(&mut self.parked)
@@ -236,7 +237,7 @@ impl Late {
         }
     }
 
-    /// Keeps a task from executing another program while its process is being injected into.
+    /// Keeps a task from executing another program, or making a task, while its process is being injected into.
     pub(super) fn park(&mut self, tracee: Stopped) {
         self.parked.push(tracee);
     }
@@ -343,7 +344,7 @@ impl Late {
         made: &Made,
         seen: Seen,
         tracee: &Stopped,
-        (tree, live, executing): (&mut Tree, &Live, &dyn Fn(Tid) -> bool),
+        (tree, live, branching): (&mut Tree, &Live, &dyn Fn(Tid) -> bool),
     ) -> bool {
         let &Made {
             tid, audit, args, ..
@@ -364,8 +365,8 @@ impl Late {
             return false;
         }
         if !alone {
-            // Another's memory may be in use by who knows whom; and a thread that is executing a program ends ours.
-            if process.shares_memory || tree.threads(tid).into_iter().any(executing) {
+            // Another's memory may be in use by who knows whom.
+            if process.shares_memory || tree.threads(tid).into_iter().any(branching) {
                 return false;
             }
         }

@@ -331,11 +331,11 @@ impl<'a> Tracer<'a> {
             Stop::Entry(made) if !self.late.is_replay(tid) => {
                 let seen = self.enter(&made, tracee);
                 let recorder = &self.recorder;
-                let executing = |tid| recorder.is_executing(tid);
+                let branching = |tid| recorder.is_branching(tid);
                 let world = (
                     &mut self.tree,
                     self.live,
-                    &executing as &dyn Fn(Tid) -> bool,
+                    &branching as &dyn Fn(Tid) -> bool,
                 );
                 self.late.at_entry(&made, seen, tracee, world)
             }
@@ -381,7 +381,7 @@ impl<'a> Tracer<'a> {
             (Some(Watch::Listener), _) if !waits => {
                 return self.let_go(tid, reaction, raw.tracee);
             }
-            (Some(Watch::Injecting), _) if self.recorder.is_executing(tid) => {
+            (Some(Watch::Injecting), _) if self.recorder.is_branching(tid) => {
                 self.late.park(raw.tracee);
                 return Ok(());
             }

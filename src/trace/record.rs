@@ -108,9 +108,13 @@ impl Recorder {
         self.unhider.has_altered(tid) || self.entered.get(&tid) == Some(&Entered::Ptrace)
     }
 
-    /// Is this task in the middle of executing another program?
-    pub(super) fn is_executing(&self, tid: Tid) -> bool {
-        self.entered.get(&tid) == Some(&Entered::Exec)
+    /// Is this task in the middle of executing another program, or of making a task? The one would close a
+    /// listener that has not been taken yet, the other hand it on.
+    pub(super) fn is_branching(&self, tid: Tid) -> bool {
+        matches!(
+            self.entered.get(&tid),
+            Some(Entered::Exec | Entered::Fork(_))
+        )
     }
 }
 
