@@ -1,6 +1,6 @@
 //! `merge`: several profiles in one, and their evidence.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::{self, ScopedJoinHandle};
@@ -87,11 +87,15 @@ fn read_all(files: &[PathBuf]) -> Vec<Result<(Profile, Vec<Warning>), Error>> {
     thread::scope(|scope| {
         let shares: Vec<_> = files
             .chunks(share)
-            .map(|files| (files, scope.spawn(move || read(files))))
+            .map(|files| {
+                let started = thread::Builder::new().spawn_scoped(scope, move || read(files));
+                (files, started)
+            })
             .collect();
-        let join = |(files, share): (_, ScopedJoinHandle<Vec<_>>)| {
-            // A thread that died is made up for.
-            share.join().unwrap_or_else(|_| read(files))
+        let join = |(files, started): (_, io::Result<ScopedJoinHandle<Vec<_>>>)| {
+            // Where there can be no thread, this one does it.
+            let share = started.ok().and_then(|thread| thread.join().ok());
+            share.unwrap_or_else(|| read(files))
         };
         shares.into_iter().flat_map(join).collect()
     })
