@@ -1,14 +1,16 @@
 //! `merge`: several profiles in one, and their evidence.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
 use super::error::Error;
 use super::{input, ui};
 use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::output::{Existing, Output, OutputError};
-use crate::profile::Profile;
+use crate::profile::{Profile, Warning};
 
 const AFTER: &str = "\
 Examples:
@@ -51,8 +53,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     let files = files(&args.profiles)?;
     let mut profiles = Vec::with_capacity(files.len());
-    for file in &files {
-        let (profile, warnings) = input::read(file)?;
+    for (file, read) in files.iter().zip(read_all(&files)) {
+        let (profile, warnings) = read?;
         input::tell(&file.display().to_string(), &warnings, args.strict)?;
         profiles.push(profile);
     }
@@ -74,6 +76,29 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
             .map_err(|error| Error::new(format!("cannot write to standard output: {error}")))?,
     }
     Ok(Exit::SUCCESS)
+}
+
+/// Reads the files, on all processors: with many, reading is most of the work.
+fn read_all(files: &[PathBuf]) -> Vec<Result<(Profile, Vec<Warning>), Error>> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = files.len().div_ceil(threads).max(1);
+    let read =
+        |files: &[PathBuf]| -> Vec<_> { files.iter().map(|file| input::read(file)).collect() };
+    thread::scope(|scope| {
+        let shares: Vec<_> = files
+            .chunks(share)
+            .map(|files| {
+                let started = thread::Builder::new().spawn_scoped(scope, move || read(files));
+                (files, started)
+            })
+            .collect();
+        let join = |(files, started): (_, io::Result<ScopedJoinHandle<Vec<_>>>)| {
+            // Where there can be no thread, this one does it.
+            let share = started.ok().and_then(|thread| thread.join().ok());
+            share.unwrap_or_else(|| read(files))
+        };
+        shares.into_iter().flat_map(join).collect()
+    })
 }
 
 /// The files that are meant, directories unfolded.
