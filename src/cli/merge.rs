@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
     let text = merged.to_json();
     match &args.output {
         Some(output) => write(args, output, &files, &text)?,
-        None => std::io::stdout()
+        None => io::stdout()
             .write_all(text.as_bytes())
             .map_err(|error| Error::new(format!("cannot write to standard output: {error}")))?,
     }
