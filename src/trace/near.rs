@@ -234,3 +234,55 @@ fn computes(tid: Tid) -> bool {
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| rest.starts_with('R'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads words of a text that lies at address 4096, as a tracee's memory would be read.
+    fn peek(text: &str) -> impl Fn(u64) -> Option<u64> {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(8), 0xff);
+        move |address| {
+            let at = usize::try_from(address.checked_sub(4096)?).ok()?;
+            let word = bytes.get(at..at + 8)?;
+            Some(u64::from_le_bytes(word.try_into().ok()?))
+        }
+    }
+
+    #[test]
+    fn a_program_that_looks_at_its_affinity_is_noticed() {
+        let cases = [
+            ("/proc/self/status", true),
+            ("/proc/17/task/17/status", true),
+            ("status", true),
+            ("self/status", true),
+            ("/proc/self/maps", false),
+            ("/var/lib/dpkg/status", false),
+            ("/etc/passwd", false),
+            ("a", false),
+            ("", false),
+        ];
+        for (path, shows) in cases {
+            let want = if shows { Telling::Shows } else { Telling::No };
+            for (name, args) in [("open", [4096, 0]), ("openat", [0, 4096])] {
+                let [first, second] = args;
+                let args = [first, second, 0, 0, 0, 0];
+                assert_eq!(telling(name, &args, peek(path)), want, "{name} {path}");
+            }
+        }
+        let long = format!("/proc/{}", "x/".repeat(200));
+        for (path, address) in [(long.as_str(), 4096), ("gone", 8)] {
+            let args = [address, 0, 0, 0, 0, 0];
+            assert_eq!(telling("open", &args, peek(path)), Telling::Shows, "{path}");
+        }
+        for (name, want) in [
+            ("sched_getaffinity", Telling::Shows),
+            ("vfork", Telling::HandsOn),
+            ("read", Telling::No),
+        ] {
+            assert_eq!(telling(name, &[0; 6], |_| None), want, "{name}");
+        }
+    }
+}
