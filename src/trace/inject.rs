@@ -29,6 +29,8 @@ pub(super) struct Injection {
     memory: Memory,
     /// To take the listener by.
     process: OwnedFd,
+    /// Keeps a place for it among our descriptors.
+    spare: Option<OwnedFd>,
     /// What the process shall install, and the flags for it.
     program: Vec<u8>,
     flags: libc::c_ulong,
@@ -107,12 +109,16 @@ impl Injection {
             Err(errno) => return Err(errno),
             Ok(_) => return Err(Errno::EMFILE),
         }
+        let spare = process
+            .try_clone()
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EMFILE)))?;
         let memory = Memory::open(tracee.tid())?;
         let mut injection = Box::new(Self {
             mask: tracee.signal_mask()?,
             registers,
             memory,
             process,
+            spare: Some(spare),
             program: program.iter().copied().flat_map(bytes).collect(),
             flags,
             secret,
@@ -239,6 +245,7 @@ impl Injection {
             return self.unmap();
         }
         let number = i32::try_from(fd).unwrap_or(-1);
+        self.spare = None;
         self.outcome =
             Listener::take(self.process.as_fd(), number).map_or(Outcome::Deaf, Outcome::Listening);
         Some((Step::Close, self.secretly(libc::SYS_close, [fd, 0, 0])))

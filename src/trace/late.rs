@@ -6,7 +6,7 @@
 //! `desk`. Where there can be no listener, the filter stops the process at unknown calls instead, and it stays
 //! traced; where nothing can be installed, it goes on with two stops. Slower, never wrong.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -86,9 +86,8 @@ struct Means {
 
 #[derive(Debug)]
 struct ReadyMade {
-    distinct: usize,
-    threads: bool,
-    unknown: Unknown,
+    /// How many calls were known, whether there were threads, and how the rest comes to us.
+    state: (usize, bool, Unknown),
     filter: Filter,
 }
 
@@ -410,34 +409,22 @@ impl Late {
 
     /// The filter for what is known by now.
     fn filter(&mut self, unknown: Unknown, live: &Live) -> Option<&Filter> {
-        let (calls, distinct, threads) = {
-            let recording = live.recording();
-            let distinct = recording.distinct();
-            let fits = |made: &ReadyMade| {
-                (made.distinct, made.threads, made.unknown)
-                    == (distinct, recording.threads, unknown)
-            };
-            if self.ready_made.as_ref().is_some_and(fits) {
-                (BTreeSet::new(), distinct, recording.threads)
-            } else {
-                self.ready_made = None;
-                let calls = recording.calls().into_iter().map(|(sysno, _)| sysno);
-                (calls.collect(), distinct, recording.threads)
-            }
-        };
-        if self.ready_made.is_none() {
+        let recording = live.recording();
+        let state = (recording.distinct(), recording.threads, unknown);
+        let made = self.ready_made.take().filter(|made| made.state == state);
+        let made = if let Some(made) = made {
+            made
+        } else {
             let mut known = self.knowledge.base.clone();
+            let calls = recording.calls().into_iter().map(|(sysno, _)| sysno);
             known.calls.extend(calls);
-            known.threads |= threads;
+            known.threads |= recording.threads;
+            // Nobody shall wait for the recording while we compile.
+            drop(recording);
             let filter = compile(&known, unknown, Launch::Late)?;
-            self.ready_made = Some(ReadyMade {
-                distinct,
-                threads,
-                unknown,
-                filter,
-            });
-        }
-        self.ready_made.as_ref().map(|made| &made.filter)
+            ReadyMade { state, filter }
+        };
+        Some(&self.ready_made.insert(made).filter)
     }
 }
 
