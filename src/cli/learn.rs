@@ -218,14 +218,22 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
         .collect();
     let new: Vec<&str> = observed.difference(known).map(String::as_str).collect();
     let all = allowed(profile);
-    ui::say(&format!(
-        "learned {} ({} new) from {} of {} in {:.1} s",
-        count(observed.len(), "syscall", "syscalls"),
-        new.len(),
-        count(recording.total(), "call", "calls"),
-        count(recording.tasks, "process", "processes and threads"),
-        took.as_secs_f64(),
-    ));
+    let seconds = took.as_secs_f64();
+    if observed.is_empty() && recording.ran_free {
+        ui::say(&format!(
+            "learned nothing new in {seconds:.1} s: every syscall that was made was known, and ran free"
+        ));
+    } else {
+        ui::say(&format!(
+            "learned {} ({} new) from {}{} of {} in {seconds:.1} s",
+            count(observed.len(), "syscall", "syscalls"),
+            new.len(),
+            // What is known is not counted where it runs free.
+            if recording.ran_free { "at least " } else { "" },
+            count(recording.total(), "call", "calls"),
+            count(recording.tasks, "process", "processes and threads"),
+        ));
+    }
     if !new.is_empty() {
         ui::say(&format!("new: {}", new.join(" ")));
     }
