@@ -29,8 +29,9 @@
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 2 | `groups` | what syscalls are for |
 //! | 3 | `grants` | which syscalls are dangerous |
+//! | 3 | `peek` | looking into another process |
 //! | 3 | `profile`, `evidence`, `filter`, `diff`, `launch`, `supervise` | the parts |
-//! | 4 | `confine`, `trace` | the launcher's own sandbox; the tracer |
+//! | 4 | `confine`, `trace`, `denials` | the launcher's own sandbox; the tracer; which calls were denied |
 //! | 4 | `closure`, `estimate`, `explain` | from a recording to a profile; how sure it can be; what it says, in words |
 //! | 5 | `learn`, `enforce`, `convert`, `check` | the two modes; other forms of the same rules; mistakes in them |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
@@ -60,6 +61,7 @@ mod groups;
 mod launch;
 mod learn;
 mod output;
+mod peek;
 pub mod policy;
 pub mod profile;
 pub mod recording;

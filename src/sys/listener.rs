@@ -1,7 +1,7 @@
 //! Listeners: `SECCOMP_RET_USER_NOTIF` of `seccomp_unotify(2)`.
 //!
-//! A filter can hand calls to whoever holds its listener. The caller sleeps until it is answered; here the
-//! only answer is "go on": a listener that learns decides nothing.
+//! A filter can hand calls to whoever holds its listener. The caller sleeps until it is answered. A listener that learns
+//! lets every call go on; one that reports gives the answer that the filter would have given.
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
@@ -29,6 +29,15 @@ pub(crate) struct Notification {
     pub(crate) ip: u64,
     /// The argument registers.
     pub(crate) args: [u64; 6],
+}
+
+/// What a call gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It runs (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`, Linux 5.5).
+    GoOn,
+    /// It fails with this errno, and does not run. 0: it seems to succeed.
+    Fail(u16),
 }
 
 /// Room for what the kernel hands over, which may have grown since our headers were written.
@@ -106,21 +115,26 @@ impl Listener {
         })
     }
 
-    /// Lets the call run (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`, Linux 5.5).
+    /// Answers a call.
     ///
     /// # Errors
     /// `ENOENT`: the caller was killed, or went away to handle a signal, meanwhile.
-    pub(crate) fn go_on(
+    pub(crate) fn answer(
         &self,
         notification: &Notification,
+        answer: Answer,
         buffer: &mut Buffer,
     ) -> Result<(), Errno> {
+        let (error, flags) = match answer {
+            // The flag is bit 0.
+            Answer::GoOn => (0, 1),
+            Answer::Fail(errno) => (-i32::from(errno), 0),
+        };
         let answer = libc::seccomp_notif_resp {
             id: notification.id,
             val: 0,
-            error: 0,
-            // The flag is bit 0.
-            flags: 1,
+            error,
+            flags,
         };
         buffer.answer.fill(0);
         let from = buffer.answer.as_mut_ptr();
@@ -129,6 +143,16 @@ impl Listener {
         // SAFETY: the kernel reads one answer, and `Buffer::new` made room for as much as it says.
         check_int(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, from) })
             .map(drop)
+    }
+}
+
+impl Listener {
+    /// Does the call still wait? While it does, the id of its thread is nobody else's.
+    pub(crate) fn waits(&self, notification: &Notification) -> bool {
+        let request = libc::SECCOMP_IOCTL_NOTIF_ID_VALID;
+        let id = &raw const notification.id;
+        // SAFETY: the kernel reads one u64 from a local.
+        check_int(unsafe { libc::ioctl(self.0.as_raw_fd(), request, id) }).is_ok()
     }
 }
 

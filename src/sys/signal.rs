@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::SigSet;
@@ -134,6 +134,22 @@ pub(crate) struct Taken {
 /// Waits for the next blocked signal, for ever.
 pub(crate) fn take() -> Result<Option<Taken>, Errno> {
     take_from(Mask::ALL, None)
+}
+
+/// The next blocked signal that is there already.
+pub(crate) fn take_waiting() -> Result<Option<Taken>, Errno> {
+    take_from(Mask::ALL, Some(Duration::ZERO))
+}
+
+/// A descriptor that is readable while a blocked signal waits to be taken. It is close-on-exec.
+pub(crate) fn waiting_fd() -> Result<OwnedFd, Errno> {
+    let (size, flags) = (size_of::<u64>(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+    let set = &raw const Mask::ALL.0;
+    // SAFETY: the set has the size that is given.
+    let fd = check(unsafe { libc::syscall(libc::SYS_signalfd4, -1, set, size, flags) })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Waits for the next blocked signal except `SIGCHLD`, for at most this long.

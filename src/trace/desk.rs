@@ -14,11 +14,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::live::{Live, Seen};
-use super::memory::Memory;
-use super::place::Maps;
 use super::stop::Made;
+use crate::peek::Maps;
+use crate::peek::Memory;
 use crate::recording::ExeId;
-use crate::sys::listener::{Buffer, Listener};
+use crate::sys::listener::{Answer, Buffer, Listener};
 use crate::sys::{Errno, Tid};
 use crate::syscall::Sysno;
 
@@ -177,7 +177,7 @@ fn answer(listener: &Listener, live: &Live, (buffer, callers): (&mut Buffer, &mu
         if makes_thread(&made, seen) {
             live.recording().threads = true;
         }
-        let _ = listener.go_on(&call, buffer);
+        let _ = listener.answer(&call, Answer::GoOn, buffer);
     }
 }
 

@@ -11,10 +11,10 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use super::memory::Memory;
 use super::stop::Stop;
 use crate::bpf::Insn;
 use crate::filter::{Filter, arm};
+use crate::peek::Memory;
 use crate::sys::listener::Listener;
 use crate::sys::ptrace::Stopped;
 use crate::sys::registers::{Call, Registers};

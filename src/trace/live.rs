@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use super::place::Maps;
 use super::stop::Made;
+use crate::peek::Maps;
 use crate::recording::{ExeId, Note, Recording, Sighting};
 use crate::sys::Tid;
 use crate::sys::process;

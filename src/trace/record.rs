@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::live::{Live, Seen};
-use super::place::Maps;
 use super::stop::{Birth, Made, Stop};
 use super::tree::Kin;
 use super::unhide::Unhider;
+use crate::peek::Maps;
 use crate::recording::{ExeId, Note};
 use crate::sys::Tid;
 use crate::sys::ptrace::Stopped;

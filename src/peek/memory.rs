@@ -11,11 +11,11 @@ use crate::sys::{Errno, Tid};
 
 /// An open tracee's memory. It stays that of the program that ran when it was opened.
 #[derive(Debug)]
-pub(super) struct Memory(File);
+pub(crate) struct Memory(File);
 
 impl Memory {
     /// Opens it. Fails where the tracee is undumpable and we are not privileged.
-    pub(super) fn open(tid: Tid) -> Result<Self, Errno> {
+    pub(crate) fn open(tid: Tid) -> Result<Self, Errno> {
         let file = File::options()
             .read(true)
             .write(true)
@@ -23,8 +23,27 @@ impl Memory {
         file.map(Self).map_err(|error| errno(&error))
     }
 
+    /// Opens it for reading alone.
+    pub(crate) fn open_to_read(tid: Tid) -> Result<Self, Errno> {
+        let file = File::open(format!("/proc/{tid}/mem"));
+        file.map(Self).map_err(|error| errno(&error))
+    }
+
+    /// The text at `address` up to its null byte, at most `limit` bytes of it; lossy where it is no UTF-8. `None` where
+    /// nothing is mapped.
+    pub(crate) fn text(&self, address: u64, limit: usize) -> Option<String> {
+        let mut bytes = vec![0; limit];
+        // A read ends where the mapping does, so this is short near one's end.
+        let got = self.0.read_at(&mut bytes, address).ok()?;
+        bytes.truncate(got);
+        let end = memchr::memchr(0, &bytes);
+        let cut = if end.is_none() { "..." } else { "" };
+        let text = bytes.get(..end.unwrap_or(got))?;
+        Some(format!("{}{cut}", String::from_utf8_lossy(text)))
+    }
+
     /// What lies at `address`.
-    pub(super) fn read(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn read(&self, address: u64, length: usize) -> Result<Vec<u8>, Errno> {
         let mut bytes = vec![0; length];
         self.0
             .read_exact_at(&mut bytes, address)
@@ -33,7 +52,7 @@ impl Memory {
     }
 
     /// Overwrites what lies at `address`.
-    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
         self.0
             .write_all_at(bytes, address)
             .map_err(|error| errno(&error))

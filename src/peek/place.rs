@@ -10,7 +10,7 @@ use crate::sys::Tid;
 /// The mapped files of one task, as far as they were asked for. They are read once for all calls from one file: what is
 /// new comes in a row while a program starts.
 #[derive(Debug, Default)]
-pub(super) struct Maps {
+pub(crate) struct Maps {
     tid: Tid,
     files: Vec<Mapped>,
 }
@@ -27,7 +27,7 @@ impl Maps {
     const INSTRUCTION: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 
     /// The place of the instruction before `ip`.
-    pub(super) fn place(&mut self, tid: Tid, ip: u64) -> Option<Place> {
+    pub(crate) fn place(&mut self, tid: Tid, ip: u64) -> Option<Place> {
         let at = ip.checked_sub(Self::INSTRUCTION)?;
         if self.tid != tid {
             *self = Self {
@@ -52,7 +52,7 @@ impl Maps {
     }
 
     /// Something else is mapped now.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.files.clear();
     }
 }

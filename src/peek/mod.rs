@@ -1,0 +1,9 @@
+//! Looking into another process, through `/proc`: what it executes, what lies in its memory, what is mapped where.
+//!
+//! None of it is a ground for a decision about a call: a process can change its memory after it was read.
+
+mod memory;
+mod place;
+
+pub(crate) use memory::Memory;
+pub(crate) use place::Maps;
