@@ -4,6 +4,9 @@
 //! privileges, `/proc/PPID/mem` is a file that can be written. So the launcher gives up its capabilities
 //! and installs a filter of its own, from the same compiler: it can wait, signal the one command, stop and
 //! end itself, and write to standard error. Whoever overwrites it gains nothing.
+//!
+//! A launcher that reports denied calls must do more: answer them, kill for them, and read what `/proc` says of the
+//! caller. It can open files, but only to read them, and write to the report alone.
 
 use std::collections::BTreeMap;
 
@@ -35,13 +38,32 @@ pub(crate) enum ConfineError {
 /// What an argument must be.
 type Given = (u8, Op, u64);
 
+/// What a launcher that reports needs besides, by its descriptors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reporting {
+    /// Where it is asked, and answers.
+    pub(crate) listener: i32,
+    /// The report.
+    pub(crate) file: Option<i32>,
+}
+
 /// Confines this process to looking after `child`. There is no way back.
 ///
-/// `CAP_KILL` is kept where it is held: a command that changed its user must still get its signals.
-pub(crate) fn confine(child: &Child, held: u64) -> Result<(), ConfineError> {
+/// `CAP_KILL` is kept where it is held: a command that changed its user must still get its signals. Who reports keeps
+/// `CAP_SYS_PTRACE`, too: it is what `/proc` asks for before it tells of another user's process. The filter allows
+/// none of the calls that would do more with it.
+pub(crate) fn confine(
+    child: &Child,
+    held: u64,
+    reporting: Option<Reporting>,
+) -> Result<(), ConfineError> {
     let failed = |what| move |source| ConfineError::Kernel { what, source };
-    let filter = Filter::compile(&policy(child), &Options::default())?;
-    let kept = held & caps::KILL;
+    let filter = Filter::compile(&policy(child, reporting), &Options::default())?;
+    let kept = match reporting {
+        None => caps::KILL,
+        Some(_) => caps::KILL | caps::SYS_PTRACE,
+    };
+    let kept = held & kept;
     let capabilities = CapDrop {
         bounding: 0,
         permitted: kept,
@@ -58,19 +80,18 @@ pub(crate) fn confine(child: &Child, held: u64) -> Result<(), ConfineError> {
 
 /// What the launcher may do from here on. Everything else fails with `EPERM`: were it killed instead, a
 /// mistake here would leave the command without anybody who passes its signals on.
-fn policy(child: &Child) -> Policy {
+fn policy(child: &Child, reporting: Option<Reporting>) -> Policy {
     let ours = u64::from(std::process::id());
-    let (command, gate) = child.fd_numbers();
-    // The gate is opened once and then closed, and nothing can open another file under its number.
-    let gate = gate.unwrap_or(2);
+    let [command, gate, news] = child.fd_numbers();
     let exec = u64::from(libc::PROT_EXEC.cast_unsigned());
-    let rules: [(&str, &[Given]); 25] = [
+    let rules: [(&str, &[Given]); 26] = [
         // Its work.
         ("rt_sigtimedwait", &[]),
         ("wait4", &[]),
         ("pidfd_send_signal", &[(0, Op::Eq, command)]),
         ("write", &[(0, Op::Eq, 2)]),
         ("write", &[(0, Op::Eq, gate)]),
+        ("read", &[(0, Op::Eq, news)]),
         // Following job control.
         ("tgkill", &[(0, Op::Eq, ours)]),
         ("getsid", &[(0, Op::Eq, 0)]),
@@ -96,8 +117,10 @@ fn policy(child: &Child) -> Policy {
         ("clock_gettime", &[]),
         ("gettimeofday", &[]),
     ];
+    let more = reporting.map(more).unwrap_or_default();
+    let more = more.iter().map(|(name, given)| (*name, given.as_slice()));
     let mut syscalls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
-    for (origin, (name, given)) in rules.into_iter().enumerate() {
+    for (origin, (name, given)) in rules.into_iter().chain(more).enumerate() {
         // A name that this architecture lacks is one that the launcher does not call here.
         if let Some(sysno) = Sysno::parse(Arch::NATIVE, name) {
             let condition = |&(arg, op, value): &Given| Condition::new(arg, Width::W32, op, value);
@@ -121,3 +144,44 @@ fn policy(child: &Child) -> Policy {
         bad_arch: Action::KillProcess,
     }
 }
+
+/// What reporting takes besides.
+fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
+    let kill = u64::from(libc::SIGKILL.unsigned_abs());
+    let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
+    let only_reads = (2, Op::MaskedEq(u64::from(writes.unsigned_abs())), 0);
+    let mut rules = vec![
+        ("poll", vec![]),
+        ("ppoll", vec![]),
+        // Reading what /proc says. A descriptor that can be read is one that was opened for it.
+        ("openat", vec![only_reads]),
+        ("read", vec![]),
+        ("pread64", vec![]),
+        ("readlink", vec![]),
+        ("readlinkat", vec![]),
+        ("fstat", vec![]),
+        ("statx", vec![]),
+        ("newfstatat", vec![]),
+        ("lseek", vec![]),
+        // Killing.
+        ("pidfd_open", vec![]),
+        ("pidfd_send_signal", vec![(1, Op::Eq, kill)]),
+    ];
+    let number = |fd: i32| u64::from(fd.unsigned_abs());
+    for request in LISTENER_REQUESTS {
+        let listener = (0, Op::Eq, number(reporting.listener));
+        rules.push(("ioctl", vec![listener, (1, Op::Eq, request)]));
+    }
+    if let Some(file) = reporting.file {
+        let file = (0, Op::Eq, number(file));
+        rules.extend(["write", "ftruncate"].map(|name| (name, vec![file])));
+    }
+    rules
+}
+
+/// Receive, answer, and ask whether a call still waits.
+const LISTENER_REQUESTS: [u64; 3] = [
+    libc::SECCOMP_IOCTL_NOTIF_RECV as u64,
+    libc::SECCOMP_IOCTL_NOTIF_SEND as u64,
+    libc::SECCOMP_IOCTL_NOTIF_ID_VALID as u64,
+];

@@ -1,19 +1,23 @@
 //! Enforcing: from a profile to a command that runs under it, or to no command at all.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::action::Action;
 use crate::command::Command;
-use crate::confine::{self, ConfineError};
+use crate::confine::{self, ConfineError, Reporting};
+use crate::denials::{self, Lines, Report, Reporter};
 use crate::filter::{CompileError, Filter, Launch, Options, arm};
 use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
 use crate::profile::Flags;
-use crate::supervise;
-use crate::sys::caps::{CapDrop, bounding};
-use crate::sys::spawn::{Gate, Seal};
+use crate::supervise::{self, Duties};
+use crate::sys::caps::{CapDrop, SYS_PTRACE, bounding};
+use crate::sys::signal::{self, Signal};
+use crate::sys::spawn::{Child, Gate, Seal, Stage};
 use crate::sys::wait::End;
 use crate::sys::{Errno, seccomp};
 use crate::syscall::Sysno;
@@ -30,8 +34,35 @@ pub(crate) struct Request {
     pub(crate) weights: Option<BTreeMap<Sysno, u64>>,
     /// Capabilities to give up.
     pub(crate) privileges: Privileges,
-    /// Become the command, instead of staying to look after it.
-    pub(crate) in_place: bool,
+    /// What happens after the start.
+    pub(crate) stay: Stay,
+}
+
+/// What the launcher does once the command runs.
+pub(crate) enum Stay {
+    /// Nothing: it has become the command.
+    No,
+    /// It looks after the command.
+    Yes {
+        /// How long to wait for descendants that outlive the command.
+        linger: Duration,
+        /// Name the calls that are denied.
+        report: Option<Reported>,
+    },
+}
+
+/// How denied calls are told.
+pub(crate) struct Reported {
+    /// Where they are told as they happen.
+    pub(crate) lines: Option<Lines>,
+}
+
+/// How it went.
+pub(crate) struct Ended {
+    /// How the command ended.
+    pub(crate) end: End,
+    /// What was denied, where that was asked for.
+    pub(crate) report: Option<Report>,
 }
 
 /// What the command may keep or gain of privileges.
@@ -76,8 +107,11 @@ pub(crate) enum EnforceError {
     #[error("--allow-new-privs needs CAP_SYS_ADMIN to install the filter")]
     NotAdmin,
     /// Capabilities cannot be kept from coming back at an exec.
-    #[error("--cap-drop together with --allow-new-privs needs CAP_SETPCAP")]
+    #[error("--cap-drop or --report together with --allow-new-privs needs CAP_SETPCAP")]
     NotSetpcap,
+    /// Somebody else hears what filters ask here, and there can be only one.
+    #[error("cannot report: a filter that is in force here already has a listener")]
+    OtherListener,
     /// The launcher cannot be trusted beside the command.
     #[error(transparent)]
     Confine(#[from] ConfineError),
@@ -88,13 +122,21 @@ pub(crate) enum EnforceError {
 
 impl Privileges {
     /// The privileges of this process, less those to drop.
-    pub(crate) fn new(drop: &CapsDropped, allow_new: bool) -> Result<Self, EnforceError> {
+    ///
+    /// `report`: denied calls are reported. A command with `CAP_SYS_PTRACE` could take the listener out of the launcher and
+    /// answer itself, so that goes, too.
+    pub(crate) fn new(
+        drop: &CapsDropped,
+        allow_new: bool,
+        report: bool,
+    ) -> Result<Self, EnforceError> {
         let current = Sets::read()?;
         let has = |capability: Capability| current.effective & capability.bitmask() != 0;
         let drop = match drop {
             CapsDropped::All => u64::MAX,
             CapsDropped::These(set) => mask(set),
         };
+        let drop = if report { drop | SYS_PTRACE } else { drop };
         if allow_new && !has(Capability::CAP_SYS_ADMIN) {
             return Err(EnforceError::NotAdmin);
         }
@@ -174,21 +216,32 @@ fn mask(set: &CapsHashSet) -> u64 {
         .fold(0, |mask, capability| mask | capability.bitmask())
 }
 
-/// Runs the command under the policy. Returns how it ended; with `in_place`, only when it was not started.
+/// Runs the command under the policy. Returns how it ended; without a launcher that stays, only when it was not
+/// started.
 ///
 /// Whatever the child needs is made before the fork; the launcher confines itself while the child still waits
 /// behind its gate. When the filter cannot be installed exactly as compiled, nothing runs.
-pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
+pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
     let Request {
         command,
         policy,
         flags,
         weights,
         privileges,
-        in_place,
+        stay,
     } = request;
-    check_kernel(&policy)?;
-    let seal = compile(&policy, flags, weights)?;
+    let (linger, report) = match stay {
+        Stay::No => (None, None),
+        Stay::Yes { linger, report } => (Some(linger), report),
+    };
+    let asking = report.is_some().then(|| denials::asking(&policy));
+    let installed = asking.as_ref().unwrap_or(&policy);
+    check_kernel(installed)?;
+    let seal = compile(installed, flags, weights, report.is_some())?;
+    let reporter = report
+        .map(|Reported { lines }| Reporter::new(policy, lines))
+        .transpose()
+        .map_err(EnforceError::NoSeccomp)?;
     let mut plan = launch::plan(&command, launch::take_over()?)?;
     if privileges.allow_new {
         plan.allow_new_privs();
@@ -197,27 +250,104 @@ pub(crate) fn run(request: Request) -> Result<End, EnforceError> {
         plan.drop_caps(drop);
     }
     plan.seal(seal);
-    if in_place {
+    let Some(linger) = linger else {
         let failure = plan.exec(|errno| launch::exec_exit(errno).code());
         return Err(LaunchError::of(failure, &command).into());
-    }
-    let mut child = plan.spawn().map_err(LaunchError::from)?;
-    let ready = launch::settle(&child, None)
+    };
+    let child = plan.spawn().map_err(LaunchError::from)?;
+    let held = privileges.current.permitted;
+    let (end, report) = match reporter {
+        None => (look_after(child, &command, held, linger)?, None),
+        Some(reporter) => {
+            let (end, report) = report_on(child, &command, held, linger, reporter)?;
+            (end, Some(report))
+        }
+    };
+    Ok(Ended { end, report })
+}
+
+/// Lets the command go, and looks after it to its end.
+fn look_after(
+    mut child: Child,
+    command: &Command,
+    held: u64,
+    linger: Duration,
+) -> Result<End, EnforceError> {
+    let ready = launch::settle(&child, &[])
         .map_err(EnforceError::from)
         .and_then(|()| {
             // What must be read from outside its sandbox has been read: from here on it only waits.
-            confine::confine(&child, privileges.current.permitted)?;
+            confine::confine(&child, held, None)?;
             Ok(child.open_gate().map_err(setup("let the command go"))?)
         });
     if let Err(error) = ready {
         child.abandon();
         return Err(error);
     }
-    let end = supervise::until_end(&child).map_err(setup("wait for the command"))?;
+    let duties = Duties {
+        aside: None,
+        linger,
+    };
+    let end = supervise::until_end(&child, duties).map_err(setup("wait for the command"))?;
     match child.failure() {
-        Some(failure) => Err(LaunchError::of(failure, &command).into()),
+        Some(failure) => Err(LaunchError::of(failure, command).into()),
         None => Ok(end),
     }
+}
+
+/// The same, and takes down what is denied meanwhile.
+fn report_on(
+    mut child: Child,
+    command: &Command,
+    held: u64,
+    linger: Duration,
+    mut reporter: Reporter,
+) -> Result<(End, Report), EnforceError> {
+    let file = reporter.file();
+    let ready = launch::settle(&child, file.as_slice())
+        .map_err(EnforceError::from)
+        .and_then(|()| {
+            let signals = signal::waiting_fd().map_err(setup("hear of signals (signalfd)"))?;
+            let listener = child.take_listener().map_err(|errno| {
+                let failed = child.failure();
+                match failed.map(|failure| (failure.stage, failure.errno)) {
+                    Some((Stage::Filter, Errno::EBUSY)) => EnforceError::OtherListener,
+                    _ => failed
+                        .map_or_else(
+                            || setup("take the filter's listener")(errno),
+                            |failure| LaunchError::of(failure, command),
+                        )
+                        .into(),
+                }
+            })?;
+            let reporting = Reporting {
+                listener: listener.as_fd().as_raw_fd(),
+                file,
+            };
+            confine::confine(&child, held, Some(reporting))?;
+            reporter.listen(listener);
+            child.execute().map_err(setup("let the command go"))?;
+            Ok(signals)
+        });
+    let signals = match ready {
+        Ok(signals) => signals,
+        Err(error) => {
+            child.abandon();
+            return Err(error);
+        }
+    };
+    let duties = Duties {
+        aside: Some((&mut reporter, signals.as_fd())),
+        linger,
+    };
+    let end = supervise::until_end(&child, duties).map_err(setup("wait for the command"))?;
+    if let Some(failure) = child.failure() {
+        return Err(LaunchError::of(failure, command).into());
+    }
+    let report = reporter.finish();
+    // The kernel would have killed it so.
+    let by_us = end == End::Killed(Signal::KILL) && report.killed.contains(&child.pid());
+    Ok((if by_us { End::Killed(Signal::SYS) } else { end }, report))
 }
 
 /// Does this kernel know every action that the filter can return? An old one would kill for the others.
@@ -236,19 +366,31 @@ fn compile(
     policy: &Policy,
     flags: Flags,
     weights: Option<BTreeMap<Sysno, u64>>,
+    listens: bool,
 ) -> Result<Seal, CompileError> {
-    let filter = Filter::compile(
-        policy,
-        &Options {
-            launch: Launch::Exec,
-            weights,
-        },
-    )?;
+    let launch = if listens {
+        Launch::Handover
+    } else {
+        Launch::Exec
+    };
+    let filter = Filter::compile(policy, &Options { launch, weights })?;
+    let listening = if listens { listening_flags() } else { 0 };
     Ok(Seal {
         program: filter.program().to_vec(),
         gate: filter.launch_slots().map(|slots| Gate { slots, arm }),
-        flags: kernel_flags(flags),
+        flags: kernel_flags(flags) | listening,
     })
+}
+
+/// With a listener, and where the kernel can (5.19), so that a signal without a handler that ends the program does not
+/// interrupt a call that is being answered: a program that gets signals faster than answers would never go on.
+fn listening_flags() -> libc::c_ulong {
+    let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let patient = listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    match seccomp::flags_available(patient) {
+        Ok(()) => patient,
+        Err(_) => listener,
+    }
 }
 
 fn kernel_flags(flags: Flags) -> libc::c_ulong {

@@ -1,6 +1,5 @@
 //! What learning and enforcing have in common: making ready to fork, and telling why it failed.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::path::PathBuf;
 
 use crate::command::Command;
@@ -115,10 +114,9 @@ pub(crate) fn plan(command: &Command, caller: Caller) -> Result<Plan, LaunchErro
 
 /// Makes a launcher that stays fit to stay: it adopts orphans, nobody can reach into it, and it holds none
 /// of the command's files open, but for `kept`. The child must still be behind its gate, and must not inherit any of it.
-pub(crate) fn settle(child: &Child, kept: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {
+pub(crate) fn settle(child: &Child, kept: &[i32]) -> Result<(), LaunchError> {
     process::become_subreaper().map_err(setup("become a subreaper"))?;
     process::set_undumpable().map_err(setup("make the launcher undumpable"))?;
-    let kept = kept.map(|fd| fd.as_raw_fd());
-    let kept = child.fds().into_iter().chain(kept).collect();
+    let kept = [&child.fds(), kept].concat();
     process::release_files(kept).map_err(setup("close inherited files"))
 }

@@ -48,6 +48,7 @@ mod closure;
 mod command;
 mod confine;
 mod convert;
+mod denials;
 mod descendants;
 pub mod diff;
 mod enforce;

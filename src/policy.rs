@@ -168,7 +168,7 @@ pub struct Call {
 }
 
 /// Why a call gets its action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A rule matched: its [`Rule::origin`].
     Rule(usize),
@@ -178,6 +178,17 @@ pub enum Reason {
     Newer,
     /// The architecture is not in the policy.
     BadArch,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rule(origin) => write!(f, "syscalls[{origin}]"),
+            Self::Default => f.write_str("the default action"),
+            Self::Newer => f.write_str("newer than every syscall that the profile names"),
+            Self::BadArch => f.write_str("its architecture is not listed"),
+        }
+    }
 }
 
 /// What a policy says about one number, arguments left open.
@@ -249,6 +260,19 @@ impl Policy {
 }
 
 impl About<'_> {
+    /// The arguments that rules look at, as far as any of them looks.
+    pub fn looked_at(&self, args: &[u64; 6]) -> Vec<(u8, u64)> {
+        let conditions = self.rules.iter().flat_map(|rule| &rule.conditions);
+        let mut seen: BTreeMap<u8, u64> = BTreeMap::new();
+        for condition in conditions {
+            *seen.entry(condition.arg).or_default() |= condition.width.mask();
+        }
+        let value = |arg: u8| args.get(usize::from(arg)).copied().unwrap_or_default();
+        seen.into_iter()
+            .map(|(arg, mask)| (arg, value(arg) & mask))
+            .collect()
+    }
+
     /// What the call with these arguments gets, and why.
     pub fn decide(&self, args: &[u64; 6]) -> (Action, Reason) {
         let matches = |rule: &&Rule| {

@@ -3,26 +3,124 @@
 //! These are the duties of an init (`tini`, `dumb-init`), because as a container's entry point the launcher
 //! is PID 1: it passes on every signal, real-time ones included, and leaves no zombies.
 
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::spawn::Child;
 use crate::sys::wait::{self, Block, Change, End};
 use crate::sys::{Errno, process};
 
-/// Takes signals and passes them on until the command has ended.
+/// Something else that the launcher attends to while the command runs.
+pub(crate) trait Aside {
+    /// What is readable when there is something to attend to; `None` when there never will be.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Attends to it. Must not block.
+    fn attend(&mut self);
+
+    /// The other end hung up.
+    fn gone(&mut self);
+}
+
+/// What the launcher does besides.
+#[derive(Default)]
+pub(crate) struct Duties<'a> {
+    /// Something to attend to, and what is readable while a signal waits ([`signal::waiting_fd`]).
+    pub(crate) aside: Option<(&'a mut dyn Aside, BorrowedFd<'a>)>,
+    /// How long to wait for the descendants that outlive the command.
+    pub(crate) linger: Duration,
+}
+
+/// Takes signals and passes them on until the command has ended, and waits for its descendants as long as it should.
 ///
 /// All signals must have been blocked before the command was forked. What is left of the command's
 /// descendants is left alone; when we are PID 1, our own end ends them.
-pub(crate) fn until_end(child: &Child) -> Result<End, Errno> {
+pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Errno> {
     let mut jobs = JobControl::default();
     loop {
         if let Some(end) = reap(child, &mut jobs)? {
-            // The command's last orphans may have ended with it.
-            while let Ok(Some(_)) = wait::next(-1, Block::No) {}
+            duties.linger()?;
             return Ok(end);
         }
-        if let Some(taken) = signal::take()? {
+        if let Some(taken) = duties.take_signal(None)? {
             forward(child, taken);
             jobs.taken(taken.signal);
+        }
+    }
+}
+
+impl Duties<'_> {
+    /// Waits for a signal, and attends to what else there is meanwhile. `None`: nothing came by then.
+    fn take_signal(&mut self, by: Option<Instant>) -> Result<Option<Taken>, Errno> {
+        let left = || by.map(|by| by.saturating_duration_since(Instant::now()));
+        match &mut self.aside {
+            None => signal::take(left()),
+            Some((aside, signals)) => {
+                attend_until_signal(&mut **aside, *signals, left)?;
+                signal::take(Some(Duration::ZERO))
+            }
+        }
+    }
+
+    /// Reaps descendants until there are none, the time is over, or somebody wants an end of it.
+    fn linger(&mut self) -> Result<(), Errno> {
+        let by = Instant::now() + self.linger;
+        loop {
+            // The command's last orphans may have ended with it.
+            loop {
+                match wait::next(-1, Block::No) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return Ok(()),
+                }
+            }
+            if Instant::now() >= by {
+                return Ok(());
+            }
+            if let Some(taken) = self.take_signal(Some(by))?
+                && matches!(taken.signal, Signal::TERM | Signal::INT | Signal::QUIT)
+            {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Attends to what else there is until a signal waits, or the time is over.
+fn attend_until_signal(
+    aside: &mut dyn Aside,
+    signals: BorrowedFd<'_>,
+    left: impl Fn() -> Option<Duration>,
+) -> Result<(), Errno> {
+    loop {
+        let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
+        fds.extend(aside.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let timeout = match left() {
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut fds, timeout) {
+            Ok(0) => return Ok(()),
+            // A stop and continue of this process.
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno),
+            Ok(_) => {}
+        }
+        let state = |at: usize| {
+            let state = fds.get(at).and_then(PollFd::revents);
+            state.unwrap_or(PollFlags::empty())
+        };
+        let (signal, other) = (state(0), state(1));
+        if other.contains(PollFlags::POLLIN) {
+            aside.attend();
+        } else if !other.is_empty() {
+            aside.gone();
+        }
+        if !signal.is_empty() {
+            return Ok(());
         }
     }
 }

@@ -303,6 +303,23 @@ pub(crate) struct Enforcing {
     #[arg(long, conflicts_with = "learn")]
     pub(crate) kill: bool,
 
+    /// Name every syscall that is denied, at the end or, as it happens, in FILE
+    ///
+    /// Call, arguments, program, place and rule, without root or audit, and at no cost for what is allowed. With --log the
+    /// calls run: a trial that lists what would be denied. FILE gets a line of JSON a call (the first 16 of a kind, then
+    /// ever fewer) and stays below 4 MiB; merge and convert read it.
+    /// For diagnosis: the launcher may read files then, COMMAND loses CAP_SYS_PTRACE and cannot have a seccomp listener
+    /// of its own; SCMP_ACT_TRAP and SCMP_ACT_KILL_THREAD kill the process.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with_all = ["learn", "exec"])]
+    pub(crate) report: Option<Option<PathBuf>>,
+
+    /// Wait so many seconds for descendants that outlive COMMAND
+    ///
+    /// Without it what COMMAND leaves behind is left alone (as PID 1 it ends with us). SIGTERM, SIGINT or SIGQUIT ends the
+    /// waiting. The exit code is COMMAND's in any case.
+    #[arg(long, value_name = "SECS", conflicts_with_all = ["learn", "exec"])]
+    pub(crate) linger: Option<u32>,
+
     /// Become COMMAND, instead of staying to look after it
     ///
     /// For programs that are watched by pid (systemd's Type=notify), or where an init does the rest.

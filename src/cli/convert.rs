@@ -12,8 +12,8 @@ use super::target::HostArgs;
 use super::{compile, input, ui};
 use crate::closure::{self, Siblings};
 use crate::convert::{
-    Form, Inexpressible, Unreadable, audit, compose, kubernetes, nothing_ignored, oci, spo, strace,
-    systemd,
+    Form, Inexpressible, Unreadable, audit, compose, denied, kubernetes, nothing_ignored, oci, spo,
+    strace, systemd,
 };
 use crate::evidence::Evidence;
 use crate::exit::Exit;
@@ -36,11 +36,11 @@ Examples:
 
 /// Write the same rules in another form, or make a profile of a log
 ///
-/// INPUT is a profile, a log of strace -f, records of the kernel's audit (ausearch, dmesg, the journal), a
-/// systemd unit, or a SeccompProfile resource as JSON. Whatever a form has no words for is an error that
+/// INPUT is a profile, a log of strace -f, records of the kernel's audit (ausearch, dmesg, the journal), a report of
+/// --report=FILE, a systemd unit, or a SeccompProfile resource as JSON. Whatever a form has no words for is an error that
 /// names the rule; nothing is dropped.
 ///
-/// A log of strace becomes the profile that --learn would have written. Records of the audit become what
+/// A log of strace becomes the profile that --learn would have written. Records of the audit and reports become what
 /// allows just these calls. Of a unit, SystemCallFilter=, SystemCallErrorNumber= and
 /// SystemCallArchitectures= are read.
 ///
@@ -99,6 +99,8 @@ enum From {
     Strace,
     /// Records of the kernel's audit
     Audit,
+    /// What --report=FILE wrote
+    Report,
     /// A systemd unit or drop-in
     Systemd,
     /// A SeccompProfile resource, as JSON
@@ -184,6 +186,7 @@ impl Source {
             From::Profile => Form::Profile,
             From::Strace => Form::Strace,
             From::Audit => Form::Audit,
+            From::Report => Form::Report,
             From::Systemd => Form::Systemd,
             From::Spo => Form::Spo,
             From::Auto => {
@@ -228,6 +231,7 @@ impl Source {
                 }
                 logged.profile
             }
+            Form::Report => denied::read(&lossy).map_err(unreadable)?,
             Form::Systemd => {
                 let unit = systemd::read(&lossy, native).map_err(unreadable)?;
                 tell_notes(name, &unit.notes, args.host.strict)?;
@@ -292,7 +296,7 @@ fn text(path: &Path, name: &str) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|error| Error::new(format!("cannot read '{name}': {error}")))
 }
 
-fn unreadable(name: &str, error: &Unreadable) -> Error {
+pub(super) fn unreadable(name: &str, error: &Unreadable) -> Error {
     let place = match error.line {
         0 => name.to_owned(),
         line => format!("{name}:{line}"),

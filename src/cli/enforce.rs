@@ -1,14 +1,16 @@
 //! `--enforce`: from the flags and the profile to a command under its filter.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::args::{Args, CapArg};
 use super::error::Error;
-use super::{input, ui};
+use super::{denials, input, ui};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
-use crate::enforce::{self, CapsDropped, Privileges, Request};
+use crate::denials::Lines;
+use crate::enforce::{self, CapsDropped, Ended, Privileges, Reported, Request, Stay};
 use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::profile::{Capabilities, Host};
@@ -20,7 +22,8 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     let name = file.display().to_string();
     let (profile, mut warnings) = input::read(file)?;
     let drop = dropped(&args.enforcing.cap_drop);
-    let privileges = Privileges::new(&drop, args.allow_new_privs)?;
+    let report = args.enforcing.report.as_ref();
+    let privileges = Privileges::new(&drop, args.allow_new_privs, report.is_some())?;
     let host = Host {
         native: Arch::NATIVE,
         kernel: input::running_kernel()?,
@@ -32,9 +35,11 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     warnings.extend(resolved.warnings);
     input::tell(&name, &warnings, args.strict)?;
     if default_override == Some(Action::Log) {
-        ui::warn(
-            "--log enforces nothing: syscalls without a rule run, and the kernel logs some of them",
-        );
+        ui::warn(if report.is_some() {
+            "--log enforces nothing: syscalls without a rule run"
+        } else {
+            "--log enforces nothing: syscalls without a rule run, and the kernel logs some of them (--report names them all)"
+        });
     }
 
     // What was frequent while learning gets short ways. Without it the filter is as right, and no slower by
@@ -43,22 +48,58 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
         log::debug!("evidence: {error:?}");
         None
     });
-    let in_place = args.enforcing.exec;
-    let end = enforce::run(Request {
+    let file_of_report = report.and_then(Option::as_deref);
+    let words = command.words.clone();
+    let stay = if args.enforcing.exec {
+        Stay::No
+    } else {
+        Stay::Yes {
+            linger: Duration::from_secs(args.enforcing.linger.unwrap_or(0).into()),
+            report: match report {
+                None => None,
+                Some(_) => Some(Reported {
+                    lines: file_of_report.map(open).transpose()?,
+                }),
+            },
+        }
+    };
+    let Ended { end, report } = enforce::run(Request {
         command,
         policy: resolved.policy,
         flags: resolved.flags,
         weights: weights.map(|evidence| evidence.weights()),
         privileges,
-        in_place,
+        stay,
     })?;
-    if end == End::Killed(Signal::SYS) {
-        ui::say(
+    match &report {
+        Some(report) => denials::tell(
+            report,
+            &denials::Context {
+                profile: file,
+                file: file_of_report,
+                command: &words,
+            },
+        ),
+        None if end == End::Killed(Signal::SYS) => ui::say(
             "a filter killed the command: it made a syscall that the profile does not allow (SIGSYS)\n\
-             hint: --errno instead of --kill lets it run on, --learn --update adds what it needs",
-        );
+             hint: --report names the syscall, --errno instead of --kill lets it run on, --learn --update adds what it needs",
+        ),
+        None => {}
     }
     Ok(Exit::from(end))
+}
+
+fn open(file: &Path) -> Result<Lines, Error> {
+    Lines::open(file).map_err(|error| {
+        let shown = Error::new(format!(
+            "cannot write the report '{}': {error}",
+            file.display()
+        ));
+        match error.raw_os_error() {
+            Some(libc::ENXIO) => shown.hint("nobody reads this pipe; start its reader first"),
+            _ => shown,
+        }
+    })
 }
 
 fn dropped(caps: &[CapArg]) -> CapsDropped {

@@ -231,6 +231,9 @@ impl From<EnforceError> for Error {
             }
             EnforceError::NoSeccomp(_) => shown.hint("a sandbox around this process forbids seccomp(2); nothing was run"),
             EnforceError::UnknownAction { .. } => shown.hint("use another action in the profile; nothing was run"),
+            EnforceError::OtherListener => {
+                shown.hint("leave out --report, or report in the outer one; nothing was run")
+            }
             EnforceError::NotAdmin => shown.hint("leave it out: no_new_privs lets anybody install a filter"),
             EnforceError::NotSetpcap => shown.hint("leave out --allow-new-privs"),
             EnforceError::Compile(_) | EnforceError::Caps(_) => shown,

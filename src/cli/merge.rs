@@ -1,12 +1,13 @@
 //! `merge`: several profiles in one, and their evidence.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::{self, ScopedJoinHandle};
 
 use super::error::Error;
 use super::{input, ui};
+use crate::convert::denied;
 use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::output::{Existing, Output, OutputError};
@@ -17,7 +18,9 @@ Examples:
   seccomp-run merge monday.json tuesday.json -o app.json
         what the program needed on either day, and the evidence of both
   seccomp-run merge learned/ -o app.json
-        every machine has learned its part, and they were collected in one directory";
+        every machine has learned its part, and they were collected in one directory
+  seccomp-run merge app.json denied.jsonl --force -o app.json
+        what --report=denied.jsonl listed is allowed from now on";
 
 /// Merge profiles into one that allows what any of them allows
 ///
@@ -82,8 +85,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
 fn read_all(files: &[PathBuf]) -> Vec<Result<(Profile, Vec<Warning>), Error>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let share = files.len().div_ceil(threads).max(1);
-    let read =
-        |files: &[PathBuf]| -> Vec<_> { files.iter().map(|file| input::read(file)).collect() };
+    let read = |files: &[PathBuf]| -> Vec<_> { files.iter().map(|file| read_one(file)).collect() };
     thread::scope(|scope| {
         let shares: Vec<_> = files
             .chunks(share)
@@ -99,6 +101,23 @@ fn read_all(files: &[PathBuf]) -> Vec<Result<(Profile, Vec<Warning>), Error>> {
         };
         shares.into_iter().flat_map(join).collect()
     })
+}
+
+/// Reads a profile, or the report of a run: what allows the calls that it lists.
+fn read_one(file: &Path) -> Result<(Profile, Vec<Warning>), Error> {
+    // What tells it is at the beginning of its first line.
+    let mut start = [0; 64];
+    let opened = std::fs::File::open(file).and_then(|mut file| file.read(&mut start));
+    let start = opened.ok().and_then(|got| start.get(..got));
+    if !start.is_some_and(|start| denied::is_report(&String::from_utf8_lossy(start))) {
+        return input::read(file);
+    }
+    let name = file.display().to_string();
+    let text = std::fs::read(file)
+        .map_err(|error| Error::new(format!("cannot read '{name}': {error}")))?;
+    let profile = denied::read(&String::from_utf8_lossy(&text))
+        .map_err(|error| super::convert::unreadable(&name, &error))?;
+    Ok((profile, Vec::new()))
 }
 
 /// The files that are meant, directories unfolded.

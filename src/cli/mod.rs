@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod compile;
 mod convert;
+mod denials;
 mod diff;
 mod enforce;
 mod error;

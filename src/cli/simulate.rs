@@ -80,10 +80,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Error> {
 
 fn because(reason: Reason, arch: Arch) -> String {
     match reason {
-        Reason::Rule(origin) => format!("syscalls[{origin}]"),
-        Reason::Default => "the default action".to_owned(),
-        Reason::Newer => "newer than every syscall that the profile names".to_owned(),
         Reason::BadArch => format!("{arch} is not among the architectures"),
+        other => other.to_string(),
     }
 }
 

@@ -115,7 +115,8 @@ impl HostArgs {
 
     fn capabilities(&self) -> Result<Capabilities, Error> {
         if self.caps.is_empty() {
-            let ours = Privileges::new(&CapsDropped::These(caps::CapsHashSet::new()), false)?;
+            let ours =
+                Privileges::new(&CapsDropped::These(caps::CapsHashSet::new()), false, false)?;
             return Ok(Capabilities::from_bits(ours.reachable()));
         }
         if self

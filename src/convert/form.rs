@@ -9,6 +9,8 @@ pub(crate) enum Form {
     Strace,
     /// Records of the kernel's audit.
     Audit,
+    /// What `--report=FILE` writes.
+    Report,
     /// A unit of systemd, or a drop-in of one.
     Systemd,
     /// A `SeccompProfile` resource.
@@ -18,6 +20,9 @@ pub(crate) enum Form {
 impl Form {
     /// The form of a text; `None` when it is none of them.
     pub(crate) fn of(text: &str) -> Option<Self> {
+        if super::denied::is_report(text) {
+            return Some(Self::Report);
+        }
         // Even what is no good JSON is better complained about by the reader of profiles.
         if text
             .trim_start_matches('\u{feff}')
@@ -45,6 +50,7 @@ mod tests {
         let cases = [
             ("{\"defaultAction\": 1}", Some(Form::Profile)),
             ("  {", Some(Form::Profile)),
+            ("{\"event\":\"denied\",\"nr\":1}\n{}\n", Some(Form::Report)),
             ("{\"kind\": \"SeccompProfile\"}", Some(Form::Spo)),
             (
                 "77 execve(\"/bin/true\", [\"true\"], 0x1 /* 2 vars */) = 0",

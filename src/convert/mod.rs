@@ -1,5 +1,5 @@
 //! The same rules in other forms: what containers, orchestrators and systemd take, and what the logs of
-//! strace and the kernel's audit show.
+//! strace and the kernel's audit and our own reports show.
 //!
 //! Pure functions, one file for each form: text to profile or recording, profile to text. What a form cannot
 //! say is an error ([`Inexpressible`]), and so is a text that cannot be understood ([`Unreadable`]): a rule
@@ -7,6 +7,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod compose;
+pub(crate) mod denied;
 mod form;
 pub(crate) mod kubernetes;
 pub(crate) mod oci;
@@ -181,6 +182,7 @@ mod tests {
             let lossy = String::from_utf8_lossy(&text);
             let _ = Form::of(&lossy);
             let _ = audit::read(&lossy);
+            let _ = denied::read(&lossy);
             for native in [Arch::X86_64, Arch::Aarch64, Arch::M68k] {
                 let _ = strace::read(&lossy, native);
                 let _ = systemd::read(&lossy, native);

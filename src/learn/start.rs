@@ -1,6 +1,6 @@
 //! The two ways into a recording: traced from the first instruction, or under a filter from before it.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -83,7 +83,7 @@ fn begin(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, Le
 /// Forks, seizes, settles, and lets the command go.
 fn seize(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, LearnError> {
     let mut child = plan(&start, caller)?.spawn().map_err(LaunchError::from)?;
-    let ready = launch::settle(&child, None).map_err(LearnError::from);
+    let ready = launch::settle(&child, &[]).map_err(LearnError::from);
     let ready = ready.and_then(|()| {
         let desk = if start.manner.may_inject() {
             let opened = Desk::open(live);
@@ -128,7 +128,7 @@ fn filter_first<'a>(
         }
     };
     // Only now: another child could not be forked from a launcher that has settled.
-    let ready = launch::settle(&child, Some(listener.as_fd()))
+    let ready = launch::settle(&child, &[listener.as_fd().as_raw_fd()])
         .and_then(|()| Desk::open(live).map_err(setup("hear of unknown calls")))
         .and_then(|desk| {
             desk.add(listener);

@@ -4,6 +4,8 @@
 
 mod memory;
 mod place;
+mod task;
 
 pub(crate) use memory::Memory;
 pub(crate) use place::Maps;
+pub(crate) use task::{process_of, thread_name};

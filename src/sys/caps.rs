@@ -35,6 +35,9 @@ pub(crate) fn bounding() -> u64 {
 /// `CAP_KILL`: to signal processes of other users.
 pub(crate) const KILL: u64 = 1 << 5;
 
+/// `CAP_SYS_PTRACE`: to look into processes of other users, and into undumpable ones.
+pub(crate) const SYS_PTRACE: u64 = 1 << 19;
+
 /// `_LINUX_CAPABILITY_VERSION_3`: 64-bit sets in two halves.
 const VERSION_3: u32 = 0x2008_0522;
 

@@ -131,20 +131,18 @@ pub(crate) struct Taken {
     pub(crate) sender: i32,
 }
 
-/// Waits for the next blocked signal, for ever.
-pub(crate) fn take() -> Result<Option<Taken>, Errno> {
-    take_from(Mask::ALL, None)
-}
-
-/// The next blocked signal that is there already.
-pub(crate) fn take_waiting() -> Result<Option<Taken>, Errno> {
-    take_from(Mask::ALL, Some(Duration::ZERO))
+/// Waits for the next blocked signal, at most this long; without a limit, for ever.
+///
+/// `None` when the time is over, or when a stop and continue of this process interrupted the wait.
+pub(crate) fn take(limit: Option<Duration>) -> Result<Option<Taken>, Errno> {
+    take_from(Mask::ALL, limit)
 }
 
 /// A descriptor that is readable while a blocked signal waits to be taken. It is close-on-exec.
 pub(crate) fn waiting_fd() -> Result<OwnedFd, Errno> {
     let (size, flags) = (size_of::<u64>(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-    let set = &raw const Mask::ALL.0;
+    let all = Mask::ALL;
+    let set = &raw const all.0;
     // SAFETY: the set has the size that is given.
     let fd = check(unsafe { libc::syscall(libc::SYS_signalfd4, -1, set, size, flags) })?;
     let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;

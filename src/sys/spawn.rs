@@ -499,11 +499,16 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// The numbers of the descriptors by which it is signalled and let go, as a filter sees them.
-    pub(crate) fn fd_numbers(&self) -> (u64, Option<u64>) {
+    /// The numbers of the descriptors by which it is signalled, let go and heard, as a filter sees them.
+    pub(crate) fn fd_numbers(&self) -> [u64; 3] {
         let number = |fd: i32| u64::from(fd.unsigned_abs());
-        let gate = self.gate.as_ref().map(|gate| number(gate.as_raw_fd()));
-        (number(self.pidfd.as_raw_fd()), gate)
+        let gate = self.gate.as_ref().map(PipeWriter::as_raw_fd);
+        let fds = [
+            self.pidfd.as_raw_fd(),
+            gate.unwrap_or(2),
+            self.news.as_raw_fd(),
+        ];
+        fds.map(number)
     }
 
     /// The launcher's own descriptors for it.

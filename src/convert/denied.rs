@@ -1,0 +1,168 @@
+//! The report of a run (`--report=FILE`) as a profile: what allows the calls that were denied, and no others.
+//!
+//! A line is a JSON object; the fields that count are `arch`, `nr` and `looked_at`. A call that was denied for its
+//! arguments is allowed with just these: the profile's rules say which arguments matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::Unreadable;
+use crate::arch::Arch;
+use crate::denials::Denial;
+use crate::policy::Op;
+use crate::profile::{Condition, Profile, Rule};
+use crate::syscall::{Sysno, is_32bit};
+
+/// A call that was denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    sysno: Sysno,
+    /// The arguments that rules look at; none: the call as such.
+    looked_at: Vec<(u8, u64)>,
+}
+
+impl Call {
+    /// The calls of a kind; `None` when no profile can hold them.
+    pub(crate) fn of(denial: &Denial) -> Option<Self> {
+        Some(Self {
+            sysno: denial.sysno().filter(|sysno| sysno.is_expressible())?,
+            looked_at: denial.looked_at().to_vec(),
+        })
+    }
+}
+
+/// The profile that allows these calls; `None` when there are none.
+pub(crate) fn profile(calls: impl IntoIterator<Item = Call>) -> Option<Profile> {
+    let mut kinds: BTreeMap<Vec<Condition>, BTreeSet<String>> = BTreeMap::new();
+    let mut arches = BTreeSet::new();
+    for call in calls {
+        let condition = |&(index, value): &(u8, u64)| Condition {
+            index,
+            // Whoever else reads the profile must not stumble over the upper half of an int.
+            op: if is_32bit(call.sysno, index) {
+                Op::MaskedEq(0xffff_ffff)
+            } else {
+                Op::Eq
+            },
+            value,
+        };
+        let conditions = call.looked_at.iter().map(condition).collect();
+        let names = kinds.entry(conditions).or_default();
+        names.insert(call.sysno.to_string());
+        arches.insert(call.sysno.arch);
+    }
+    let mut profile = Profile::learned(arches, []);
+    for (conditions, names) in kinds {
+        profile.rules.push(Rule {
+            conditions,
+            ..Rule::allow(names)
+        });
+    }
+    profile.canonicalize();
+    (!profile.rules.is_empty()).then_some(profile)
+}
+
+/// Does a report begin so?
+pub(crate) fn is_report(start: &str) -> bool {
+    ["{\"event\":\"denied\"", "{\"event\":\"total\""]
+        .iter()
+        .any(|mark| start.starts_with(mark))
+}
+
+#[derive(Deserialize)]
+struct Line {
+    arch: Option<String>,
+    nr: u32,
+    #[serde(default)]
+    looked_at: Vec<Looked>,
+}
+
+#[derive(Deserialize)]
+struct Looked {
+    index: u8,
+    value: u64,
+}
+
+/// The profile that allows what a report lists.
+///
+/// # Errors
+/// When a line cannot be understood, or none names a call that a profile can hold.
+pub(crate) fn read(text: &str) -> Result<Profile, Unreadable> {
+    let mut calls = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let wrong = |what: String| Unreadable::new(at + 1, what);
+        let line: Line = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        // The architecture of a call may be one that nobody knows.
+        let Some(arch) = line.arch else {
+            continue;
+        };
+        let arch = Arch::from_short_name(&arch)
+            .ok_or_else(|| wrong(format!("no architecture {}", super::quoted(&arch))))?;
+        if let Some(looked) = line.looked_at.iter().find(|looked| looked.index > 5) {
+            return Err(wrong(format!("no argument {}", looked.index)));
+        }
+        let sysno = Sysno { arch, nr: line.nr };
+        if sysno.is_expressible() {
+            let looked_at = line.looked_at.iter();
+            calls.push(Call {
+                sysno,
+                looked_at: looked_at.map(|l| (l.index, l.value)).collect(),
+            });
+        }
+    }
+    profile(calls).ok_or_else(|| Unreadable::new(0, "no call in it that a profile can allow"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_becomes_what_allows_its_calls() {
+        let text = r#"{"event":"denied","arch":"x86_64","nr":41,"looked_at":[],"call":"socket()"}
+{"event":"denied","arch":"x86_64","nr":16,"looked_at":[{"index":1,"value":21522}]}
+{"event":"denied","nr":7}
+{"event":"total","arch":"x86","nr":20,"looked_at":[]}
+"#;
+        assert!(is_report(text));
+        let profile = read(text).unwrap();
+        assert_eq!(profile.architectures, [Arch::X86, Arch::X86_64]);
+        let rules: Vec<_> = profile
+            .rules
+            .iter()
+            .map(|rule| (rule.names.join(" "), rule.conditions.clone()))
+            .collect();
+        let masked = Condition {
+            index: 1,
+            op: Op::MaskedEq(0xffff_ffff),
+            value: 21522,
+        };
+        assert!(
+            rules.contains(&("getpid socket".to_owned(), vec![])),
+            "{rules:?}"
+        );
+        assert!(
+            rules.contains(&("ioctl".to_owned(), vec![masked])),
+            "{rules:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused_with_its_line() {
+        for (text, want) in [
+            ("", "no call"),
+            ("{\"event\":\"denied\",\"nr\":7}", "no call"),
+            ("{}", "missing field `nr`"),
+            ("{\"arch\":\"pdp11\",\"nr\":1}", "no architecture 'pdp11'"),
+            (
+                "{\"arch\":\"x86\",\"nr\":1,\"looked_at\":[{\"index\":6,\"value\":1}]}",
+                "no argument 6",
+            ),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().contains(want), "{text}: {error}");
+        }
+        assert!(!is_report("{\"defaultAction\": \"SCMP_ACT_ERRNO\"}"));
+    }
+}

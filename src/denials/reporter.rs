@@ -1,0 +1,282 @@
+//! The one who is asked about calls: takes down what is denied, and gives the answer of the policy.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::decode::decode;
+use super::ledger::{Denial, Details, Kind, Ledger};
+use super::lines::Lines;
+use super::policy::hides_calls;
+use crate::action::Action;
+use crate::peek::{Maps, Memory, process_of, thread_name};
+use crate::policy::Policy;
+use crate::supervise::Aside;
+use crate::sys::listener::{Answer, Buffer, Listener, Notification};
+use crate::sys::signal::{self, Signal};
+use crate::sys::{Errno, Tid, process};
+use crate::syscall::Sysno;
+
+/// Answers the calls that come to a listener.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    /// `None` when everybody under the filter has ended.
+    listener: Option<Listener>,
+    buffer: Buffer,
+    policy: Policy,
+    lines: Option<Lines>,
+    report: Report,
+}
+
+/// What there is to tell at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// What was denied.
+    pub(crate) ledger: Ledger,
+    /// The processes that were killed for it.
+    pub(crate) killed: BTreeSet<Tid>,
+    /// Calls that could not be answered by a kill, and failed with `EPERM` instead.
+    pub(crate) spared: u64,
+    /// Lines that could not be written.
+    pub(crate) lines_lost: u64,
+}
+
+/// The longest path that is shown, in bytes.
+const PATH: usize = 256;
+
+/// So many calls of a kind have a line each. Later ones have one when their number is a power of two: a denied call in
+/// a loop would fill the file with itself.
+const LINES_EACH: u64 = 16;
+
+impl Reporter {
+    /// Answers by `policy`, from which the listener's filter was made.
+    ///
+    /// # Errors
+    /// The kernel has no listeners.
+    pub(crate) fn new(policy: Policy, lines: Option<Lines>) -> Result<Self, Errno> {
+        Ok(Self {
+            listener: None,
+            buffer: Buffer::new()?,
+            policy,
+            lines,
+            report: Report::default(),
+        })
+    }
+
+    /// Hears this listener from now on.
+    pub(crate) fn listen(&mut self, listener: Listener) {
+        self.listener = Some(listener);
+    }
+
+    /// The number of the report's descriptor.
+    pub(crate) fn file(&self) -> Option<i32> {
+        self.lines.as_ref().map(|lines| lines.file().as_raw_fd())
+    }
+
+    /// What there is to tell; the file gets its last lines.
+    pub(crate) fn finish(mut self) -> Report {
+        if let Some(lines) = &mut self.lines {
+            for denial in self.report.ledger.sorted() {
+                lines.add(&Line::total(denial));
+            }
+            self.report.lines_lost = lines.lost;
+        }
+        self.report
+    }
+
+    /// Hears one call, and answers it.
+    fn hear(&mut self, listener: &Listener) {
+        // Whoever was killed, or called away by a signal, meanwhile needs no answer.
+        let Ok(asked) = listener.receive(&mut self.buffer) else {
+            return;
+        };
+        let about = self.policy.about(asked.audit, asked.nr);
+        let (action, reason) = about.decide(&asked.args);
+        let sysno = Sysno::of_call(asked.audit, asked.nr);
+        let executable = process::executable(asked.tid);
+        let hides = sysno.and_then(|sysno| hides_calls(sysno, &asked.args));
+        if let Some(hides) = hides.filter(|_| action.runs()) {
+            let unseen = &mut self.report.ledger.unseen;
+            unseen.insert((hides, executable.clone()));
+        }
+        if action == Action::Allow {
+            let _ = listener.answer(&asked, Answer::GoOn, &mut self.buffer);
+            return;
+        }
+        let kind = Kind {
+            audit: asked.audit,
+            nr: asked.nr,
+            executable,
+            action,
+            reason,
+            looked_at: about.looked_at(&asked.args),
+        };
+        // What is told of it must be read before the answer lets it go.
+        let count = self.report.ledger.count_of(&kind) + 1;
+        let told = count <= LINES_EACH && self.lines.is_some() || count.is_power_of_two();
+        let details = told.then(|| details(&asked, sysno));
+        if !self.answer(listener, &asked, action) {
+            // Interrupted, it comes again.
+            return;
+        }
+        let denial = self.report.ledger.count(kind, details.as_ref());
+        if let (Some(lines), Some(denial), Some(details)) = (&mut self.lines, denial, &details) {
+            lines.add(&Line::one(denial, details));
+        }
+    }
+
+    /// Gives the answer; false when the call does not wait for it any more.
+    fn answer(&mut self, listener: &Listener, asked: &Notification, action: Action) -> bool {
+        let answer = match action {
+            Action::Allow | Action::Log => Answer::GoOn,
+            Action::Errno(errno) => Answer::Fail(errno),
+            // Nobody traces it on our behalf: what the kernel gives then.
+            Action::Trace(_) | Action::Notify => Answer::Fail(Errno::ENOSYS as u16),
+            Action::KillProcess | Action::KillThread | Action::Trap => {
+                match kill(listener, asked) {
+                    Ok(process) => {
+                        self.report.killed.extend(process);
+                        return true;
+                    }
+                    Err(Errno::ENOENT) => return false,
+                    Err(_) => {
+                        self.report.spared += 1;
+                        Answer::Fail(Errno::EPERM as u16)
+                    }
+                }
+            }
+        };
+        listener.answer(asked, answer, &mut self.buffer).is_ok()
+    }
+}
+
+impl Aside for Reporter {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.listener.as_ref().map(|listener| listener.as_fd())
+    }
+
+    fn attend(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.hear(&listener);
+            self.listener = Some(listener);
+        }
+    }
+
+    fn gone(&mut self) {
+        self.listener = None;
+    }
+}
+
+/// Kills the process that waits. Returns which it was, where `/proc` tells.
+///
+/// # Errors
+/// `ENOENT`: it does not wait any more. Anything else: it still does.
+fn kill(listener: &Listener, asked: &Notification) -> Result<Option<Tid>, Errno> {
+    let process = process_of(asked.tid);
+    let fd = process::pidfd_of_thread(asked.tid)
+        .or_else(|errno| process::pidfd_open(process.ok_or(errno)?));
+    // Only while it waits are tid and descriptor surely its own.
+    if !listener.waits(asked) {
+        return Err(Errno::ENOENT);
+    }
+    signal::send(fd?.as_fd(), Signal::KILL)?;
+    Ok(process)
+}
+
+/// What is told of a call. Some of it is the program's own word.
+fn details(asked: &Notification, sysno: Option<Sysno>) -> Details {
+    let memory = Memory::open_to_read(asked.tid);
+    let text = |address| memory.as_ref().ok()?.text(address, PATH);
+    Details {
+        call: match sysno {
+            Some(sysno) => decode(sysno, &asked.args, &text),
+            None => format!("syscall_{}()", asked.nr),
+        },
+        tid: asked.tid,
+        thread: thread_name(asked.tid),
+        place: Maps::default().place(asked.tid, asked.ip),
+        args: asked.args,
+    }
+}
+
+/// A line of the report. The names of its fields are what others read: see the README.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<f64>,
+    call: &'a str,
+    /// How often this kind of call was denied by now.
+    count: u64,
+    action: String,
+    because: String,
+    executable: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<Tid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    library: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syscall: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arch: Option<String>,
+    nr: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args: Option<[u64; 6]>,
+    looked_at: Vec<LookedAt>,
+}
+
+#[derive(Debug, Serialize)]
+struct LookedAt {
+    index: u8,
+    value: u64,
+}
+
+impl<'a> Line<'a> {
+    /// All calls of a kind.
+    fn total(denial: &'a Denial) -> Self {
+        let looked_at = denial.looked_at().iter();
+        Self {
+            event: "total",
+            time: None,
+            call: &denial.call,
+            count: denial.count,
+            action: denial.action().to_string(),
+            because: denial.reason().to_string(),
+            executable: denial.executable(),
+            tid: None,
+            thread: None,
+            library: denial.place.as_ref().map(|place| place.library.as_str()),
+            offset: denial.place.as_ref().map(|place| place.offset),
+            syscall: denial.sysno().map(|sysno| sysno.to_string()),
+            arch: denial.sysno().map(|sysno| sysno.arch.to_string()),
+            nr: denial.nr(),
+            args: None,
+            looked_at: looked_at
+                .map(|&(index, value)| LookedAt { index, value })
+                .collect(),
+        }
+    }
+
+    /// One of them.
+    fn one(denial: &'a Denial, details: &'a Details) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            event: "denied",
+            time: Some(now.unwrap_or_default().as_secs_f64()),
+            call: &details.call,
+            tid: Some(details.tid),
+            thread: Some(&details.thread),
+            library: details.place.as_ref().map(|place| place.library.as_str()),
+            offset: details.place.as_ref().map(|place| place.offset),
+            args: Some(details.args),
+            ..Self::total(denial)
+        }
+    }
+}
