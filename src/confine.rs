@@ -6,7 +6,9 @@
 //! end itself, and write to standard error. Whoever overwrites it gains nothing.
 //!
 //! A launcher that reports denied calls must do more: answer them, kill for them, and read what `/proc` says of the
-//! caller. It can open files, but only to read them, and write to the report alone.
+//! caller. It can open files, but only to read them, and write to the report alone. Where the policy raises signals, it can
+//! also trace: whoever overwrites it can then change another process's registers. To overwrite it takes `CAP_SYS_PTRACE`,
+//! which the command does not have then.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +47,8 @@ pub(crate) struct Reporting {
     pub(crate) listener: i32,
     /// The report.
     pub(crate) file: Option<i32>,
+    /// Does the policy answer calls with a signal?
+    pub(crate) traps: bool,
 }
 
 /// Confines this process to looking after `child`. There is no way back.
@@ -58,7 +62,7 @@ pub(crate) fn confine(
     reporting: Option<Reporting>,
 ) -> Result<(), ConfineError> {
     let failed = |what| move |source| ConfineError::Kernel { what, source };
-    let filter = Filter::compile(&policy(child, reporting), &Options::default())?;
+    let filter = Filter::compile(&policy(child.fd_numbers(), reporting), &Options::default())?;
     let kept = match reporting {
         None => caps::KILL,
         Some(_) => caps::KILL | caps::SYS_PTRACE,
@@ -80,9 +84,8 @@ pub(crate) fn confine(
 
 /// What the launcher may do from here on. Everything else fails with `EPERM`: were it killed instead, a
 /// mistake here would leave the command without anybody who passes its signals on.
-fn policy(child: &Child, reporting: Option<Reporting>) -> Policy {
+fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Policy {
     let ours = u64::from(std::process::id());
-    let [command, gate, news] = child.fd_numbers();
     let exec = u64::from(libc::PROT_EXEC.cast_unsigned());
     let rules: [(&str, &[Given]); 26] = [
         // Its work.
@@ -172,6 +175,15 @@ fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
         let listener = (0, Op::Eq, number(reporting.listener));
         rules.push(("ioctl", vec![listener, (1, Op::Eq, request)]));
     }
+    if reporting.traps {
+        // A signal that tells which call it is for takes a tracer, for a moment: without reading or writing memory.
+        for request in TRAP_REQUESTS {
+            let request = u64::from(request);
+            rules.push(("ptrace", vec![(0, Op::Eq, request)]));
+        }
+        let signal = u64::from(libc::SIGSYS.unsigned_abs());
+        rules.push(("tgkill", vec![(2, Op::Eq, signal)]));
+    }
     if let Some(file) = reporting.file {
         let file = (0, Op::Eq, number(file));
         rules.extend(["write", "ftruncate"].map(|name| (name, vec![file])));
@@ -179,9 +191,87 @@ fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
     rules
 }
 
+const TRAP_REQUESTS: [u32; 9] = [
+    libc::PTRACE_SEIZE,
+    libc::PTRACE_INTERRUPT,
+    libc::PTRACE_CONT,
+    libc::PTRACE_DETACH,
+    libc::PTRACE_GETREGS,
+    libc::PTRACE_SETREGS,
+    libc::PTRACE_GETSIGMASK,
+    libc::PTRACE_SETSIGMASK,
+    libc::PTRACE_SETSIGINFO,
+];
+
 /// Receive, answer, and ask whether a call still waits.
 const LISTENER_REQUESTS: [u64; 3] = [
-    libc::SECCOMP_IOCTL_NOTIF_RECV as u64,
-    libc::SECCOMP_IOCTL_NOTIF_SEND as u64,
-    libc::SECCOMP_IOCTL_NOTIF_ID_VALID as u64,
+    libc::SECCOMP_IOCTL_NOTIF_RECV,
+    libc::SECCOMP_IOCTL_NOTIF_SEND,
+    libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Call;
+
+    /// Does the launcher's policy allow this call?
+    fn allows(policy: &Policy, name: &str, first: [u64; 3]) -> bool {
+        let sysno = Sysno::parse(Arch::NATIVE, name).unwrap();
+        let [a, b, c] = first;
+        let call = Call {
+            audit: sysno.arch.audit(),
+            nr: sysno.nr,
+            args: [a, b, c, 0, 0, 0],
+        };
+        policy.evaluate(&call) == Action::Allow
+    }
+
+    #[test]
+    fn a_launcher_can_do_its_work_and_nothing_else() {
+        let reporting = |traps| Reporting {
+            listener: 7,
+            file: Some(8),
+            traps,
+        };
+        let policies =
+            [None, Some(false), Some(true)].map(|traps| policy([4, 5, 6], traps.map(reporting)));
+        let (read_only, create) = (0x80000, 0x80041);
+        let (receive, add) = (LISTENER_REQUESTS[0], libc::SECCOMP_IOCTL_NOTIF_ADDFD);
+        let seize = u64::from(libc::PTRACE_SEIZE);
+        let poke = u64::from(libc::PTRACE_POKEDATA);
+        // The call, and which launchers may make it: a plain one, one that reports, one that reports signals.
+        let cases: [(&str, [u64; 3], [bool; 3]); 26] = [
+            ("wait4", [u64::MAX, 0, 0], [true, true, true]),
+            ("write", [2, 0, 0], [true, true, true]),
+            ("write", [5, 0, 0], [true, true, true]),
+            ("write", [8, 0, 0], [false, true, true]),
+            ("write", [9, 0, 0], [false, false, false]),
+            ("read", [6, 0, 0], [true, true, true]),
+            ("read", [9, 0, 0], [false, true, true]),
+            ("pidfd_send_signal", [4, 15, 0], [true, true, true]),
+            ("pidfd_send_signal", [9, 9, 0], [false, true, true]),
+            ("pidfd_send_signal", [9, 19, 0], [false, false, false]),
+            ("openat", [0, 0, read_only], [false, true, true]),
+            ("openat", [0, 0, create], [false, false, false]),
+            ("openat", [0, 0, 1], [false, false, false]),
+            ("openat", [0, 0, 2], [false, false, false]),
+            ("openat", [0, 0, 0x200], [false, false, false]),
+            ("ioctl", [7, receive, 0], [false, true, true]),
+            ("ioctl", [7, add, 0], [false, false, false]),
+            ("ioctl", [2, receive, 0], [false, false, false]),
+            ("ftruncate", [8, 0, 0], [false, true, true]),
+            ("ptrace", [seize, 1, 0], [false, false, true]),
+            ("ptrace", [poke, 1, 0], [false, false, false]),
+            ("tgkill", [1, 1, 31], [false, false, true]),
+            ("tgkill", [1, 1, 9], [false, false, false]),
+            ("mprotect", [0, 0, 4], [false, false, false]),
+            ("execve", [0, 0, 0], [false, false, false]),
+            ("process_vm_writev", [1, 0, 0], [false, false, false]),
+        ];
+        for (name, args, want) in cases {
+            let got = policies.each_ref().map(|policy| allows(policy, name, args));
+            assert_eq!(got, want, "{name} {args:x?}");
+        }
+    }
+}

@@ -323,6 +323,7 @@ fn report_on(
             let reporting = Reporting {
                 listener: listener.as_fd().as_raw_fd(),
                 file,
+                traps: reporter.traps(),
             };
             confine::confine(&child, held, Some(reporting))?;
             reporter.listen(listener);

@@ -5,11 +5,12 @@
 )]
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use caps::Capability;
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use nix::errno::Errno;
 
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
@@ -38,6 +39,8 @@ Examples:
         run it under the profile; other syscalls fail with EPERM
   seccomp-run --enforce nginx.json --log -- nginx -g 'daemon off;'
         try it out: other syscalls run, and the kernel logs them
+  seccomp-run --enforce nginx.json --log --report=denied.jsonl -- nginx -g 'daemon off;'
+        the same, and each of them is named; 'seccomp-run merge nginx.json denied.jsonl' takes them over
   ENTRYPOINT [\"seccomp-run\", \"--enforce\", \"/etc/app.json\", \"--\"]
         in an image
 
@@ -309,9 +312,17 @@ pub(crate) struct Enforcing {
     /// calls run: a trial that lists what would be denied. FILE gets a line of JSON a call (the first 16 of a kind, then
     /// ever fewer) and stays below 4 MiB; merge and convert read it.
     /// For diagnosis: the launcher may read files then, COMMAND loses CAP_SYS_PTRACE and cannot have a seccomp listener
-    /// of its own; SCMP_ACT_TRAP and SCMP_ACT_KILL_THREAD kill the process.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with_all = ["learn", "exec"])]
-    pub(crate) report: Option<Option<PathBuf>>,
+    /// of its own; SCMP_ACT_KILL_THREAD kills the process, and who is killed dies of SIGKILL.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = OsStringValueParser::new().map(ReportTo::from),
+        conflicts_with_all = ["learn", "exec"]
+    )]
+    pub(crate) report: Option<ReportTo>,
 
     /// Wait so many seconds for descendants that outlive COMMAND
     ///
@@ -331,6 +342,35 @@ pub(crate) struct Enforcing {
     /// Drop this capability before COMMAND starts, or ALL of them. May be repeated
     #[arg(long, value_name = "CAP|ALL", value_delimiter = ',', value_parser = capability, conflicts_with = "learn")]
     pub(crate) cap_drop: Vec<CapArg>,
+}
+
+/// Where denied calls are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReportTo {
+    /// At the end.
+    End,
+    /// Besides, in this file, as they happen.
+    File(PathBuf),
+}
+
+impl From<OsString> for ReportTo {
+    fn from(typed: OsString) -> Self {
+        if typed.is_empty() {
+            Self::End
+        } else {
+            Self::File(typed.into())
+        }
+    }
+}
+
+impl ReportTo {
+    /// The file, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::End => None,
+            Self::File(file) => Some(file),
+        }
+    }
 }
 
 /// What `--cap-drop` names.

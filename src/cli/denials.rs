@@ -1,7 +1,9 @@
 //! What a report says at the end: the denied calls as a table, and what to do about them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -52,7 +54,7 @@ fn text(report: &Report, context: &Context<'_>) -> String {
     if report.spared > 0 {
         let calls = count(report.spared, "call", "calls");
         lines.push(format!(
-            "warning: {calls} failed with EPERM, because their process could not be killed as the profile wants"
+            "warning: {calls} failed with EPERM, because their process could not be killed or signalled as the profile wants"
         ));
     }
     if report.lines_lost > 0 {
@@ -115,11 +117,11 @@ fn table(kinds: &[&Denial]) -> Vec<String> {
         let mut line = String::new();
         for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
             line.push_str("  ");
-            // Numbers to the right.
+            // Numbers to the right. Writing to a string cannot fail.
             if at == 0 {
-                line.push_str(&format!("{cell:>width$}"));
+                let _ = write!(line, "{cell:>width$}");
             } else {
-                line.push_str(&format!("{cell:<width$}"));
+                let _ = write!(line, "{cell:<width$}");
             }
         }
         line.trim_end().to_owned()
@@ -214,7 +216,7 @@ fn rules(profile: &Profile) -> impl Iterator<Item = String> {
 
 /// A word for the shell.
 fn quoted(word: &[u8]) -> String {
-    let quoted = shlex::bytes::try_quote(word).map(|word| word.into_owned());
+    let quoted = shlex::bytes::try_quote(word).map(Cow::into_owned);
     // Only a null byte cannot be quoted, and no word of a command line has one.
     String::from_utf8_lossy(&quoted.unwrap_or_default()).into_owned()
 }

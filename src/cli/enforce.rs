@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::{Args, CapArg};
+use super::args::{Args, CapArg, ReportTo};
 use super::error::Error;
 use super::{denials, input, ui};
 use crate::action::Action;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
         log::debug!("evidence: {error:?}");
         None
     });
-    let file_of_report = report.and_then(Option::as_deref);
+    let file_of_report = report.and_then(ReportTo::file);
     let words = command.words.clone();
     let stay = if args.enforcing.exec {
         Stay::No

@@ -127,7 +127,7 @@ mod tests {
 "#;
         assert!(is_report(text));
         let profile = read(text).unwrap();
-        assert_eq!(profile.architectures, [Arch::X86, Arch::X86_64]);
+        assert_eq!(profile.architectures, [Arch::X86_64, Arch::X86]);
         let rules: Vec<_> = profile
             .rules
             .iter()

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::prototypes::{self, Kind, Name};
+use crate::bpf::low;
 use crate::sys::signal::Signal;
 use crate::syscall::Sysno;
 
@@ -32,41 +33,40 @@ pub(crate) fn decode(
 }
 
 fn argument(call: &mut String, kind: Kind, value: u64, text: &dyn Fn(u64) -> Option<String>) {
-    let low = value & 0xffff_ffff;
+    let bits = u64::from(low(value));
     // Writing to a string cannot fail.
     let _ = match kind {
-        Kind::Int => write!(call, "{}", signed(value)),
         Kind::Size => write!(call, "{value}"),
         Kind::Hex => hex(call, value),
         Kind::Dir if signed(value) == libc::AT_FDCWD => write!(call, "AT_FDCWD"),
-        Kind::Dir => write!(call, "{}", signed(value)),
+        Kind::Int | Kind::Dir => write!(call, "{}", signed(value)),
         Kind::Path => match text(value) {
             // Control characters would reach a terminal.
             Some(path) => write!(call, "{path:?}"),
             None => hex(call, value),
         },
-        Kind::Mode => write!(call, "{low:#o}"),
+        Kind::Mode => write!(call, "{bits:#o}"),
         Kind::Signal => match signed(value) {
             0 => write!(call, "0"),
             number => write!(call, "{}", Signal::from_raw(number)),
         },
         Kind::Flags(names) => {
-            flags(call, low, names, true);
+            flags(call, bits, names, true);
             Ok(())
         }
-        Kind::One(names) => match names.iter().find(|(_, known)| *known == low) {
+        Kind::One(names) => match names.iter().find(|(_, known)| *known == bits) {
             Some((name, _)) => write!(call, "{name}"),
-            None => hex(call, low),
+            None => hex(call, bits),
         },
         Kind::OneAnd(names, above) => {
-            let bits = above.iter().fold(0, |bits, (_, bit)| bits | bit);
-            match names.iter().find(|(_, known)| *known == low & !bits) {
+            let extra = above.iter().fold(0, |all, (_, bit)| all | bit);
+            match names.iter().find(|(_, known)| *known == bits & !extra) {
                 Some((name, _)) => {
                     call.push_str(name);
-                    flags(call, low & bits, above, false);
+                    flags(call, bits & extra, above, false);
                     Ok(())
                 }
-                None => hex(call, low),
+                None => hex(call, bits),
             }
         }
     };
@@ -74,8 +74,7 @@ fn argument(call: &mut String, kind: Kind, value: u64, text: &dyn Fn(u64) -> Opt
 
 /// An argument of 32 bits, as a signed number.
 fn signed(value: u64) -> i32 {
-    // The low half is all of it.
-    (value as u32).cast_signed()
+    low(value).cast_signed()
 }
 
 fn hex(call: &mut String, value: u64) -> std::fmt::Result {
@@ -148,7 +147,7 @@ mod tests {
             ),
             (
                 "clone",
-                [0x0100_0011, 0, 0, 0, 0, 0],
+                [0x8000_0011, 0, 0, 0, 0, 0],
                 "clone(CLONE_IO|0x11, 0, 0, 0, 0)",
             ),
             ("clone", [0, 0, 0, 0, 0, 0], "clone(0, 0, 0, 0, 0)"),

@@ -116,8 +116,9 @@ mod tests {
         let path = dir.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(Lines::open(&path).is_err(), "nobody reads it");
-        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK);
-        let _reader = reader.clone().open(&path).unwrap();
+        let mut reader = OpenOptions::new();
+        reader.read(true).custom_flags(libc::O_NONBLOCK);
+        let _reader = reader.open(&path).unwrap();
         let mut lines = Lines::open(&path).unwrap();
         for _ in 0..10_000 {
             lines.add(&serde_json::json!({ "text": "x".repeat(100) }));

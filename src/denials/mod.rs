@@ -9,7 +9,7 @@
 //! decode      a call as a person reads it (prototypes: the names of arguments and flags)
 //! ledger      each kind of denied call once, with how often
 //! lines       the same as it happens, as JSON, into a file
-//! reporter    answers the calls
+//! reporter    answers the calls (trap: those that get a signal)
 //! ```
 //!
 //! Source: `seccomp_unotify(2)`.
@@ -20,6 +20,7 @@ mod lines;
 mod policy;
 mod prototypes;
 mod reporter;
+mod trap;
 
 pub(crate) use ledger::Denial;
 pub(crate) use lines::Lines;

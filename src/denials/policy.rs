@@ -37,7 +37,7 @@ const fn asked(action: Action) -> Action {
     }
 }
 
-/// Does this call, where it runs, make later ones invisible to the filter? Operations in an io_uring are no syscalls;
+/// Does this call, where it runs, make later ones invisible to the filter? Operations in an `io_uring` are no syscalls;
 /// what the program's own filter answers does not come to ours.
 pub(super) fn hides_calls(sysno: Sysno, args: &[u64; 6]) -> Option<Hides> {
     let name = sysno.name()?;
@@ -49,7 +49,7 @@ pub(super) fn hides_calls(sysno: Sysno, args: &[u64; 6]) -> Option<Hides> {
 /// Why later calls are not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Hides {
-    /// They are operations of an io_uring.
+    /// They are operations of an `io_uring`.
     Ring,
     /// The program's own filter answers them.
     OwnFilter,

@@ -2,6 +2,10 @@
 //!
 //! Only for display: `decode` shows what is not listed here as plain numbers. The prototypes are those of the manual pages
 //! (section 2), the numbers those of `libc`, which are the same for the 32-bit callers of this machine where they matter.
+#![expect(
+    clippy::cast_sign_loss,
+    reason = "the constants have several types, and of each the low half counts"
+)]
 
 /// How an argument is shown.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +45,12 @@ pub(super) fn of(name: &str) -> Option<&'static [Kind]> {
 
 /// `names!(A, B)`: constants of `libc` with their names.
 macro_rules! names {
-    ($($name:ident),* $(,)?) => { &[$((stringify!($name), bits(libc::$name as i64))),*] };
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), low(libc::$name as u64))),*] };
 }
 
 /// A constant as the kernel sees it in an argument of 32 bits.
-const fn bits(constant: i64) -> u64 {
-    constant.cast_unsigned() & 0xffff_ffff
+const fn low(constant: u64) -> u64 {
+    constant & 0xffff_ffff
 }
 
 const DOMAINS: &[Name] = names!(

@@ -10,6 +10,7 @@ use super::decode::decode;
 use super::ledger::{Denial, Details, Kind, Ledger};
 use super::lines::Lines;
 use super::policy::hides_calls;
+use super::trap;
 use crate::action::Action;
 use crate::peek::{Maps, Memory, process_of, thread_name};
 use crate::policy::Policy;
@@ -37,7 +38,7 @@ pub(crate) struct Report {
     pub(crate) ledger: Ledger,
     /// The processes that were killed for it.
     pub(crate) killed: BTreeSet<Tid>,
-    /// Calls that could not be answered by a kill, and failed with `EPERM` instead.
+    /// Calls that could not be answered by a kill or a signal, and failed with `EPERM` instead.
     pub(crate) spared: u64,
     /// Lines that could not be written.
     pub(crate) lines_lost: u64,
@@ -73,6 +74,11 @@ impl Reporter {
     /// The number of the report's descriptor.
     pub(crate) fn file(&self) -> Option<i32> {
         self.lines.as_ref().map(|lines| lines.file().as_raw_fd())
+    }
+
+    /// Does the policy answer calls with a signal?
+    pub(crate) fn traps(&self) -> bool {
+        self.policy.actions().contains(&Action::Trap)
     }
 
     /// What there is to tell; the file gets its last lines.
@@ -134,6 +140,13 @@ impl Reporter {
             Action::Errno(errno) => Answer::Fail(errno),
             // Nobody traces it on our behalf: what the kernel gives then.
             Action::Trace(_) | Action::Notify => Answer::Fail(Errno::ENOSYS as u16),
+            Action::Trap if trap::is_handled(asked) => {
+                match trap::deliver(listener, asked, &mut self.buffer) {
+                    Ok(()) => return true,
+                    Err(Errno::ENOENT) => return false,
+                    Err(_) => self.spare(),
+                }
+            }
             Action::KillProcess | Action::KillThread | Action::Trap => {
                 match kill(listener, asked) {
                     Ok(process) => {
@@ -141,14 +154,19 @@ impl Reporter {
                         return true;
                     }
                     Err(Errno::ENOENT) => return false,
-                    Err(_) => {
-                        self.report.spared += 1;
-                        Answer::Fail(Errno::EPERM as u16)
-                    }
+                    Err(_) => self.spare(),
                 }
             }
         };
         listener.answer(asked, answer, &mut self.buffer).is_ok()
+    }
+}
+
+impl Reporter {
+    /// The answer where the right one cannot be given.
+    fn spare(&mut self) -> Answer {
+        self.report.spared += 1;
+        Answer::Fail(Errno::EPERM as u16)
     }
 }
 

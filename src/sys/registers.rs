@@ -94,6 +94,13 @@ impl Registers {
         tracee.set_registers(&registers)
     }
 
+    /// Shows the tracee, which has left a call that a filter refused, its registers as they were before it.
+    pub(crate) fn roll_back(tracee: &Stopped) -> Result<(), Errno> {
+        let mut registers = tracee.registers()?;
+        registers.rax = registers.orig_rax;
+        tracee.set_registers(&registers)
+    }
+
     /// Puts the tracee back before the instruction with which it entered its own syscall.
     pub(crate) fn restore(&self, tracee: &Stopped) -> Result<(), Errno> {
         let mut registers = self.before();
@@ -145,6 +152,10 @@ impl Registers {
     }
 
     pub(crate) fn refuse(_: &Stopped, _: Errno) -> Result<(), Errno> {
+        Err(Errno::ENOSYS)
+    }
+
+    pub(crate) fn roll_back(_: &Stopped) -> Result<(), Errno> {
         Err(Errno::ENOSYS)
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::{Errno, check, check_int};
+use super::{Errno, Tid, check, check_int};
 
 /// A signal number, 1 to 64, standard or real-time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +71,17 @@ impl Mask {
     /// Every signal; the kernel leaves out those that cannot be blocked.
     pub(crate) const ALL: Self = Self(u64::MAX);
 
-    const fn without(self, signal: Signal) -> Self {
+    /// Is this signal in it?
+    pub(crate) const fn has(self, signal: Signal) -> bool {
+        self.0 >> (signal.0 - 1) & 1 == 1
+    }
+
+    /// The set of these bits, as `/proc` shows it.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn without(self, signal: Signal) -> Self {
         Self(self.0 & !(1 << (signal.0 - 1)))
     }
 
@@ -208,6 +218,12 @@ pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
         )
     };
     check(result).map(drop)
+}
+
+/// Sends a signal to one thread. It must be known to be alive, as a stopped tracee is.
+pub(crate) fn send_to_thread(process: Tid, tid: Tid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::syscall(libc::SYS_tgkill, process, tid, signal.0) }).map(drop)
 }
 
 /// A descriptor that is readable when `SIGCHLD` has come, and never blocks.

@@ -20,6 +20,7 @@ mod bad_input;
 mod check;
 mod cli;
 mod convert;
+mod denials;
 mod diff;
 mod enforce;
 mod engines;
