@@ -112,6 +112,18 @@ pub(crate) fn plan(command: &Command, caller: Caller) -> Result<Plan, LaunchErro
     Plan::new(image, caller.mask, caller.child_ignored).map_err(setup("allocate memory"))
 }
 
+/// Becomes the command, with nothing added and nothing taken away. Returns only why that failed.
+pub(crate) fn become_command(command: &Command) -> LaunchError {
+    let planned = take_over().and_then(|caller| plan(command, caller));
+    match planned {
+        Ok(mut plan) => {
+            plan.allow_new_privs();
+            LaunchError::of(plan.exec(|errno| exec_exit(errno).code()), command)
+        }
+        Err(error) => error,
+    }
+}
+
 /// Makes a launcher that stays fit to stay: it adopts orphans, nobody can reach into it, and it holds none
 /// of the command's files open, but for `kept`. The child must still be behind its gate, and must not inherit any of it.
 pub(crate) fn settle(child: &Child, kept: &[i32]) -> Result<(), LaunchError> {

@@ -8,6 +8,7 @@ mod convert;
 mod denials;
 mod diff;
 mod enforce;
+mod environment;
 mod error;
 mod explain;
 mod input;
@@ -23,10 +24,12 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use self::args::Args;
+use self::environment::Mode;
 use self::error::Error;
 use self::verbs::Verbs;
 use crate::command::Command;
 use crate::exit::Exit;
+use crate::launch;
 
 /// Runs the program: what `main` is.
 ///
@@ -36,7 +39,7 @@ pub fn main() -> Exit {
     let ran = if first.is_some_and(|word| verbs::is_verb(&word)) {
         Verbs::try_parse().map(|verbs| verbs.run())
     } else {
-        Args::try_parse().map(|args| run(&args))
+        Args::try_parse().map(run)
     };
     match ran {
         Ok(result) => result.unwrap_or_else(|error| error.report()),
@@ -44,12 +47,17 @@ pub fn main() -> Exit {
     }
 }
 
-fn run(args: &Args) -> Result<Exit, Error> {
+fn run(mut args: Args) -> Result<Exit, Error> {
     start_log(args.verbose);
+    let mode = environment::settle(&mut args, |name| std::env::var_os(name))?;
     let command = Command::find(args.command.clone(), std::env::var_os("PATH").as_deref())?;
-    match &args.enforce {
-        Some(profile) => enforce::run(args, profile, command),
-        None => learn::run(args, command),
+    match mode {
+        Mode::Learn => learn::run(&args, command),
+        Mode::Enforce(profile) => enforce::run(&args, &profile, command),
+        Mode::Off => {
+            ui::warn("SECCOMP_RUN_MODE=off: the command runs without a filter");
+            Err(launch::become_command(&command).into())
+        }
     }
 }
 

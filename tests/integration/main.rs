@@ -24,6 +24,7 @@ mod denials;
 mod diff;
 mod enforce;
 mod engines;
+mod environment;
 mod evidence;
 mod exactness;
 mod exit_status;
