@@ -326,7 +326,7 @@ fn report_on(
                 traps: reporter.traps(),
             };
             confine::confine(&child, held, Some(reporting))?;
-            reporter.listen(listener);
+            reporter.listen(listener, child.pid());
             child.execute().map_err(setup("let the command go"))?;
             Ok(signals)
         });
@@ -347,7 +347,7 @@ fn report_on(
     }
     let report = reporter.finish();
     // The kernel would have killed it so.
-    let by_us = end == End::Killed(Signal::KILL) && report.killed.contains(&child.pid());
+    let by_us = end == End::Killed(Signal::KILL) && report.killed;
     Ok((if by_us { End::Killed(Signal::SYS) } else { end }, report))
 }
 

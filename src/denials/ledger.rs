@@ -115,6 +115,14 @@ impl Ledger {
         self.kinds.last()
     }
 
+    /// Takes down who makes later calls invisible, the first 64 of them.
+    pub(super) fn hides(&mut self, hides: Hides, executable: &str) {
+        const MOST: usize = 64;
+        if self.unseen.len() < MOST {
+            self.unseen.insert((hides, executable.to_owned()));
+        }
+    }
+
     /// The kinds, the most frequent first.
     pub(crate) fn sorted(&self) -> Vec<&Denial> {
         let mut kinds: Vec<&Denial> = self.kinds.iter().collect();

@@ -1,6 +1,5 @@
 //! The one who is asked about calls: takes down what is denied, and gives the answer of the policy.
 
-use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,6 +24,8 @@ use crate::syscall::Sysno;
 pub(crate) struct Reporter {
     /// `None` when everybody under the filter has ended.
     listener: Option<Listener>,
+    /// The command's own process.
+    command: Tid,
     buffer: Buffer,
     policy: Policy,
     lines: Option<Lines>,
@@ -36,8 +37,8 @@ pub(crate) struct Reporter {
 pub(crate) struct Report {
     /// What was denied.
     pub(crate) ledger: Ledger,
-    /// The processes that were killed for it.
-    pub(crate) killed: BTreeSet<Tid>,
+    /// The command itself was killed for it.
+    pub(crate) killed: bool,
     /// Calls that could not be answered by a kill or a signal, and failed with `EPERM` instead.
     pub(crate) spared: u64,
     /// Lines that could not be written.
@@ -59,6 +60,7 @@ impl Reporter {
     pub(crate) fn new(policy: Policy, lines: Option<Lines>) -> Result<Self, Errno> {
         Ok(Self {
             listener: None,
+            command: 0,
             buffer: Buffer::new()?,
             policy,
             lines,
@@ -66,9 +68,10 @@ impl Reporter {
         })
     }
 
-    /// Hears this listener from now on.
-    pub(crate) fn listen(&mut self, listener: Listener) {
+    /// Hears this listener of the command from now on.
+    pub(crate) fn listen(&mut self, listener: Listener, command: Tid) {
         self.listener = Some(listener);
+        self.command = command;
     }
 
     /// The number of the report's descriptor.
@@ -104,8 +107,7 @@ impl Reporter {
         let executable = process::executable(asked.tid);
         let hides = sysno.and_then(|sysno| hides_calls(sysno, &asked.args));
         if let Some(hides) = hides.filter(|_| action.runs()) {
-            let unseen = &mut self.report.ledger.unseen;
-            unseen.insert((hides, executable.clone()));
+            self.report.ledger.hides(hides, &executable);
         }
         if action == Action::Allow {
             let _ = listener.answer(&asked, Answer::GoOn, &mut self.buffer);
@@ -150,7 +152,7 @@ impl Reporter {
             Action::KillProcess | Action::KillThread | Action::Trap => {
                 match kill(listener, asked) {
                     Ok(process) => {
-                        self.report.killed.extend(process);
+                        self.report.killed |= process == Some(self.command);
                         return true;
                     }
                     Err(Errno::ENOENT) => return false,
