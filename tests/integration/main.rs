@@ -29,6 +29,7 @@ mod evidence;
 mod exactness;
 mod exit_status;
 mod explain;
+mod extras;
 mod fails_closed;
 mod harness;
 mod hostile;
