@@ -12,6 +12,7 @@ needed=(
 	curl:curl git:git python3:python3 busybox:busybox-static bwrap:bubblewrap setpriv:util-linux ps:procps
 	bpftrace:bpftrace gdb:gdb node:nodejs perl:perl make:make sqlite3:sqlite3 jq:jq bc:bc zip:zip
 	runc:runc systemd-analyze:systemd docker-compose:docker-compose
+	man:man-db groff:groff-base mandoc:mandoc zsh:zsh fish:fish
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

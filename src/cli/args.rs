@@ -40,12 +40,21 @@ Examples:
   seccomp-run --enforce nginx.json --log -- nginx -g 'daemon off;'
         try it out: other syscalls run, and the kernel logs them
   seccomp-run --enforce nginx.json --log --report=denied.jsonl -- nginx -g 'daemon off;'
-        the same, and each of them is named; 'seccomp-run merge nginx.json denied.jsonl' takes them over
+        the same, and each is named; 'seccomp-run merge nginx.json denied.jsonl' takes them over
   ENTRYPOINT [\"seccomp-run\", \"--enforce\", \"/etc/app.json\", \"--\"]
         in an image
 
-Environment, where the command line has neither --learn nor --enforce (images that are switched without a rebuild):
-  SECCOMP_RUN_MODE     learn (--learn --update), complain (--enforce --log --report), enforce, or off
+Tools, which run nothing ('seccomp-run TOOL --help' tells more):
+  check      find mistakes in profiles before they bite
+  compile    a profile as BPF program, its listing, what it costs
+  convert    the same rules for OCI, Kubernetes, systemd ..., a profile from a strace log
+  diff       what one profile allows and another does not
+  explain    what a profile lets a program do, in words, with the evidence
+  merge      several profiles in one
+  simulate   which action one call would get, and by which rule
+
+Environment, without --learn and --enforce (for images that are switched without a rebuild):
+  SECCOMP_RUN_MODE     learn (as --learn --update), complain (as --log --report), enforce, off
   SECCOMP_RUN_OUTPUT   the file of learn
   SECCOMP_RUN_PROFILE  the profile of complain and enforce
   SECCOMP_RUN_ACTION   enforce: errno, errno=NAME, log or kill
@@ -54,15 +63,20 @@ Environment, where the command line has neither --learn nor --enforce (images th
 
 Exit codes:
   0-255   the command's own status
-  125     seccomp-run failed: usage, profile, filter, tracing, or the learned profile cannot be written
+  125     seccomp-run failed: usage, profile, filter, tracing, writing the profile
   126     the command cannot be executed
   127     the command was not found
   128+n   signal n ended the command (159: a filter killed it)";
 
+const AFTER_SHORT: &str = "\
+Tools for profiles: check, compile, convert, diff, explain, merge, simulate ('seccomp-run TOOL -h').
+Examples, environment and exit codes: '--help'.";
+
 const USAGE: &str = "\
 seccomp-run --learn [OPTIONS] [--] COMMAND [ARG]...
        seccomp-run --enforce PROFILE [OPTIONS] [--] COMMAND [ARG]...
-       SECCOMP_RUN_MODE=MODE seccomp-run [--] COMMAND [ARG]...";
+       SECCOMP_RUN_MODE=MODE seccomp-run [--] COMMAND [ARG]...
+       seccomp-run TOOL ...";
 
 /// What was typed.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -72,6 +86,7 @@ seccomp-run --learn [OPTIONS] [--] COMMAND [ARG]...
     version,
     about = ABOUT,
     long_about = LONG_ABOUT,
+    after_help = AFTER_SHORT,
     after_long_help = AFTER,
     override_usage = USAGE,
     max_term_width = 100,
@@ -124,28 +139,29 @@ pub(crate) struct Args {
 }
 
 /// How a profile is read, where its readers differ.
+///
+/// The heading stands at each flag: that of a group would go on with what follows the group.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Reading a profile")]
 pub(crate) struct ReadingArgs {
     /// Whose reading of the JSON applies [default: docker]
     ///
     /// docker: archMap, includes, excludes and minKernel count. podman: as docker without minKernel, and
     /// errno names count. oci (runc, crun, containerd, Kubernetes): none of these count.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Reading a profile")]
     dialect: Option<DialectArg>,
 
     /// How much of an argument a condition compares [default: kernel]
     ///
     /// kernel: of an argument that the kernel takes as 32 bits, these 32 bits. 64: the whole register, as
     /// libseccomp does, which a program evades by setting upper bits.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Reading a profile")]
     arg_width: Option<WidthArg>,
 
     /// What syscalls get that are newer than all that the profile names [default: enosys-newer]
     ///
     /// enosys-newer: ENOSYS, so that programs fall back to older calls, as under runc. default: the
     /// profile's default action.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Reading a profile")]
     unknown: Option<UnknownArg>,
 }
 

@@ -15,12 +15,23 @@ use crate::filter::{Filter, Options, Stats};
 use crate::output::{Existing, Output};
 use crate::profile::Resolved;
 
+const AFTER: &str = "\
+Examples:
+  seccomp-run compile app.json -o app.bpf
+  bwrap --seccomp 3 --dev-bind / / ./app 3<app.bpf
+        another launcher installs it, and starts the program: the profile must allow execve
+  seccomp-run compile app.json --disasm --stats
+        what the kernel will run for each syscall, and how long the ways are
+  seccomp-run compile app.json --arch aarch64 -o app-arm64.bpf
+        for another machine";
+
 /// Compile a profile to a BPF program
 ///
 /// The program goes to FILE, or to standard output: raw struct sock_filter in the byte order of the
 /// architecture that it is for, as bwrap --seccomp and setpriv --seccomp-filter read it there. It is checked against the profile before it is
 /// written. The exception that --enforce makes for its own execve is not in it.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = AFTER)]
 #[expect(
     clippy::doc_markdown,
     reason = "the comments on flags are the help text"

@@ -11,6 +11,7 @@ mod enforce;
 mod environment;
 mod error;
 mod explain;
+mod extras;
 mod input;
 mod learn;
 mod merge;

@@ -13,16 +13,30 @@ use crate::filter::{Filter, Options};
 use crate::policy::{Call, Reason};
 use crate::syscall::Sysno;
 
+const AFTER: &str = "\
+Examples:
+  seccomp-run simulate app.json 'socket(16, 3, 9)' openat x86:socketcall
+        may it open a netlink socket, open files, make sockets as a 32-bit program?
+  seccomp-run simulate docker-default.json --caps SYS_ADMIN mount
+        what a container with that capability would get
+  seccomp-run simulate app.json mount --format json | jq -r .action
+        for a script
+
+Exit codes:
+  0       answered, whatever the answers are
+  125     the profile cannot be used, or a call is none";
+
 /// Tell which action one syscall would get, and by which rule
 ///
 /// CALL is a name or a number, with arguments: 'socket(16, 3, 9)', 'openat', 'x86:socketcall(1)'. An
 /// argument is decimal or 0x hexadecimal; a negative one is what a C program passes. Missing ones are 0.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = AFTER)]
 pub(super) struct Args {
     #[command(flatten)]
     target: TargetArgs,
 
-    /// The call
+    /// The call, such as 'socket(16, 3, 9)'; several may follow
     #[arg(value_name = "CALL", required = true)]
     calls: Vec<String>,
 

@@ -27,15 +27,15 @@ pub(super) struct TargetArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct HostArgs {
     /// The architectures, the native one first [default: this machine's and those that the profile lists]
-    #[arg(long, value_name = "ARCH", value_delimiter = ',', value_parser = arch)]
+    #[arg(long, value_name = "ARCH", value_delimiter = ',', value_parser = arch, help_heading = "For another host")]
     pub(super) arch: Vec<Arch>,
 
     /// The capabilities that includes and excludes are held against, or ALL, or NONE [default: ours]
-    #[arg(long, value_name = "CAP|ALL|NONE", value_delimiter = ',', value_parser = some_capability)]
+    #[arg(long, value_name = "CAP|ALL|NONE", value_delimiter = ',', value_parser = some_capability, help_heading = "For another host")]
     pub(super) caps: Vec<SomeCap>,
 
     /// The kernel that minKernel is held against [default: the running one]
-    #[arg(long, value_name = "X.Y", value_parser = kernel)]
+    #[arg(long, value_name = "X.Y", value_parser = kernel, help_heading = "For another host")]
     pub(super) kernel: Option<KernelVersion>,
 
     /// Replaces the profile's default action: ALLOW, LOG, ERRNO, KILL ...

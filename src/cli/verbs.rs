@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{check, compile, convert, diff, explain, merge, simulate};
+use super::{check, compile, convert, diff, explain, extras, merge, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -21,6 +21,9 @@ enum Verb {
     Convert(convert::Args),
     Diff(diff::Args),
     Explain(explain::Args),
+    // For packagers, once: not in the everyday help.
+    #[command(hide = true)]
+    Extras(extras::Args),
     Merge(merge::Args),
     Simulate(simulate::Args),
 }
@@ -40,8 +43,31 @@ impl Verbs {
             Verb::Convert(args) => convert::run(args),
             Verb::Diff(args) => diff::run(args),
             Verb::Explain(args) => explain::run(args),
+            Verb::Extras(args) => extras::run(args),
             Verb::Merge(args) => merge::run(args),
             Verb::Simulate(args) => simulate::run(args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::args::Args;
+
+    #[test]
+    fn the_help_names_every_verb() {
+        let help = Args::command();
+        let long = help.get_after_long_help().unwrap().to_string();
+        let short = help.get_after_help().unwrap().to_string();
+        Verbs::command().debug_assert();
+        for verb in Verbs::command().get_subcommands() {
+            let name = verb.get_name();
+            let listed = long.contains(&format!("\n  {name} "));
+            assert_eq!(listed, !verb.is_hide_set(), "{name}\n{long}");
+            assert_eq!(short.contains(name), !verb.is_hide_set(), "{name}\n{short}");
         }
     }
 }
