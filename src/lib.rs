@@ -32,8 +32,9 @@
 //! | 3 | `peek` | looking into another process |
 //! | 3 | `profile`, `evidence`, `filter`, `diff`, `launch`, `supervise` | the parts |
 //! | 4 | `confine`, `trace`, `denials` | the launcher's own sandbox; the tracer; which calls were denied |
-//! | 4 | `closure`, `estimate`, `explain` | from a recording to a profile; how sure it can be; what it says, in words |
+//! | 4 | `closure`, `estimate` | from a recording to a profile; how sure it can be |
 //! | 5 | `learn`, `enforce`, `convert`, `check` | the two modes; other forms of the same rules; mistakes in them |
+//! | 5 | `explain` | what a profile and its evidence say, in words |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:

@@ -86,13 +86,38 @@ fn evidence(seen: &Seen) -> Value {
             "calls": run.calls,
             "syscalls": run.distinct,
             "complete": run.complete,
+            "ranFree": run.free,
         })
     });
     let needs = seen.needs.iter().map(|need| {
-        json!({ "arch": need.arch, "syscall": need.name, "count": need.count, "runs": need.runs })
+        let first = need.first.as_ref().map(
+            |first| json!({ "run": first.run, "ms": first.ms, "executable": first.executable }),
+        );
+        json!({
+            "arch": need.arch,
+            "syscall": need.name,
+            "count": need.count,
+            "runs": need.runs,
+            "executables": need.executables,
+            "first": first,
+        })
     });
+    let programs = seen.programs.iter().map(|program| {
+        json!({ "executable": program.path, "syscalls": program.calls, "alone": program.alone })
+    });
+    let estimate = &seen.estimate;
     json!({
         "runs": runs.collect::<Vec<_>>(),
+        "estimate": {
+            "runs": estimate.runs(),
+            "distinct": estimate.distinct,
+            "new": estimate.new,
+            "expected": estimate.expected(),
+            "chance": estimate.chance(),
+            "missing": estimate.missing(),
+            "words": estimate.to_string(),
+        },
+        "executables": programs.collect::<Vec<_>>(),
         "syscalls": needs.collect::<Vec<_>>(),
         "unseen": seen.unseen,
         "denied": seen.denied,

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::Action;
 use crate::arch::Arch;
-use crate::evidence::Evidence;
+use crate::estimate::Estimate;
+use crate::evidence::{self, Evidence};
 use crate::grants::{GRANTS, Grant};
 use crate::groups::Group;
 use crate::policy::{Abi, Policy};
@@ -120,8 +121,12 @@ struct Added {
 /// What the runs saw.
 struct Seen {
     runs: Vec<Ran>,
+    /// How sure they make it.
+    estimate: Estimate,
     /// Each call of any run.
     needs: Vec<Need>,
+    /// What was executed and made any of them, those that made the most first.
+    programs: Vec<Program>,
     /// Allowed, not added for a reason, and made by no run.
     unseen: Vec<String>,
     /// Made by a run, and not allowed.
@@ -135,6 +140,8 @@ struct Ran {
     calls: u64,
     distinct: usize,
     complete: bool,
+    /// What was known ran without being counted.
+    free: bool,
 }
 
 /// A call that runs made.
@@ -144,6 +151,28 @@ struct Need {
     count: u64,
     /// How many runs made it.
     runs: usize,
+    /// The files that made it, as far as the evidence tells.
+    executables: BTreeSet<String>,
+    /// The first time of all, where the evidence tells.
+    first: Option<First>,
+}
+
+/// The first time that any run made a call.
+struct First {
+    /// Which run, counted from 1.
+    run: usize,
+    /// Milliseconds after the exec of its command.
+    ms: u64,
+    executable: String,
+}
+
+/// A file that was executed, and what it made.
+struct Program {
+    path: String,
+    /// How many different calls.
+    calls: usize,
+    /// Those that no other file made.
+    alone: Vec<String>,
 }
 
 /// The other profile.
@@ -389,8 +418,9 @@ fn seen(evidence: &Evidence, subject: &Subject) -> Seen {
     let policy = subject.policy;
     let mut needs: BTreeMap<(String, u32), Need> = BTreeMap::new();
     let mut denied = BTreeSet::new();
-    for seen in evidence.runs.iter().flat_map(|run| &run.calls) {
-        let sysno = Arch::from_short_name(&seen.arch).map(|arch| Sysno { arch, nr: seen.nr });
+    let runs = evidence.runs.iter().zip(1..);
+    for (seen, run) in runs.flat_map(|(run, at)| run.calls.iter().map(move |seen| (seen, at))) {
+        let sysno = seen.sysno();
         let name = sysno.map_or_else(|| seen.nr.to_string(), |sysno| sysno.to_string());
         let may = sysno.is_some_and(|sysno| {
             policy
@@ -407,9 +437,12 @@ fn seen(evidence: &Evidence, subject: &Subject) -> Seen {
                 name,
                 count: 0,
                 runs: 0,
+                executables: BTreeSet::new(),
+                first: seen.first.as_ref().map(|first| First::of(first, run)),
             });
         need.count = need.count.saturating_add(seen.count);
         need.runs += 1;
+        need.executables.extend(seen.executables.iter().cloned());
     }
     let mut needs: Vec<Need> = needs.into_values().collect();
     needs.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
@@ -419,7 +452,7 @@ fn seen(evidence: &Evidence, subject: &Subject) -> Seen {
         .difference(&made)
         .map(|&name| name.to_owned())
         .collect();
-    let run = |run: &crate::evidence::Run| Ran {
+    let run = |run: &evidence::Run| Ran {
         command: run.command.join(" "),
         kernel: run.kernel.clone(),
         tasks: run.tasks,
@@ -429,13 +462,49 @@ fn seen(evidence: &Evidence, subject: &Subject) -> Seen {
             .fold(0, |sum, seen| sum.saturating_add(seen.count)),
         distinct: run.calls.len(),
         complete: run.complete,
+        free: run.ran_free,
     };
     Seen {
         runs: evidence.runs.iter().map(run).collect(),
+        estimate: Estimate::of(evidence),
+        programs: programs(&needs),
         needs,
         unseen,
         denied: denied.into_iter().collect(),
     }
+}
+
+impl First {
+    fn of(first: &evidence::First, run: usize) -> Self {
+        Self {
+            run,
+            ms: first.ms,
+            executable: first.executable.clone(),
+        }
+    }
+}
+
+fn programs(needs: &[Need]) -> Vec<Program> {
+    let mut programs: BTreeMap<&str, Program> = BTreeMap::new();
+    for need in needs {
+        for path in &need.executables {
+            let program = programs.entry(path).or_insert_with(|| Program {
+                path: path.clone(),
+                calls: 0,
+                alone: Vec::new(),
+            });
+            program.calls += 1;
+            if need.executables.len() == 1 {
+                program.alone.push(need.name.clone());
+            }
+        }
+    }
+    let mut programs: Vec<Program> = programs.into_values().collect();
+    programs.sort_by(|a, b| b.calls.cmp(&a.calls).then_with(|| a.path.cmp(&b.path)));
+    for program in &mut programs {
+        program.alone.sort_unstable();
+    }
+    programs
 }
 
 fn beside(
@@ -582,5 +651,54 @@ mod tests {
         );
         assert_eq!(seen.unseen, ["io_uring_setup", "socket", "syscall_999"]);
         assert_eq!(seen.denied, ["x86:exit", "x86_64:write"]);
+        assert!(seen.programs.is_empty() && seen.needs[0].first.is_none());
+    }
+
+    #[test]
+    fn who_needed_what_is_told_over_all_runs() {
+        let call = |nr: u32, first: &str, files: &str| {
+            format!(
+                r#"{{"arch":"x86_64","nr":{nr},"count":1,"executables":[{files}],
+                "first":{{"ms":7,"executable":"{first}","tid":1}}}}"#
+            )
+        };
+        let run = |calls: &[String]| {
+            let calls = calls.join(",");
+            format!(
+                r#"{{"command":["a"],"started":1,"seconds":1.0,"kernel":"6","end":"exited 0","tasks":1,"filtered":false,
+                "complete":true,"notes":[],"calls":[{calls}]}}"#
+            )
+        };
+        let text = format!(
+            r#"{{"version":2,"runs":[{},{}]}}"#,
+            run(&[call(0, "/a", r#""/a""#), call(1, "/a", r#""/a""#)]),
+            run(&[call(1, "/b", r#""/b","/a""#), call(3, "/b", r#""/b""#)]),
+        );
+        let evidence = Evidence::parse(text.as_bytes(), "e").unwrap();
+        let seen = explained(&rules(""), None, Some(&evidence))
+            .evidence
+            .unwrap();
+        let programs: Vec<_> = seen
+            .programs
+            .iter()
+            .map(|program| {
+                (
+                    program.path.as_str(),
+                    program.calls,
+                    program.alone.join(" "),
+                )
+            })
+            .collect();
+        assert_eq!(
+            programs,
+            [("/a", 2, "read".to_owned()), ("/b", 2, "close".to_owned())]
+        );
+        let write = seen.needs.iter().find(|need| need.name == "write").unwrap();
+        let first = write.first.as_ref().unwrap();
+        assert_eq!(
+            (first.run, first.ms, first.executable.as_str()),
+            (1, 7, "/a")
+        );
+        assert_eq!(seen.estimate.expected(), Some(1.0));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Explanation, Place, Share};
+use super::{Explanation, Place, Seen, Share};
 
 /// Lists are broken before this column.
 const WIDTH: usize = 100;
@@ -15,6 +15,9 @@ const LISTED: usize = 60;
 
 /// So many of the most frequent calls are shown.
 const FREQUENT: usize = 12;
+
+/// So many programs are told apart.
+const PROGRAMS: usize = 10;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,9 +173,14 @@ impl Explanation {
         writeln!(f, "\nLearned from {} run(s):", seen.runs.len())?;
         for run in &seen.runs {
             let loss = if run.complete { "" } else { "; incomplete" };
+            let free = if run.free {
+                "; known calls ran free"
+            } else {
+                ""
+            };
             writeln!(
                 f,
-                "    {} calls of {} syscalls, {} task(s), Linux {}{loss}: {}",
+                "    {} calls of {} syscalls seen, {} task(s), Linux {}{loss}{free}: {}",
                 run.calls,
                 run.distinct,
                 run.tasks,
@@ -180,6 +188,7 @@ impl Explanation {
                 plain(&run.command)
             )?;
         }
+        certainty(f, seen)?;
         let shown = |need: &super::Need| {
             let runs = if seen.runs.len() > 1 {
                 format!(", {}", need.runs)
@@ -190,13 +199,14 @@ impl Explanation {
         };
         let frequent: Vec<String> = seen.needs.iter().take(FREQUENT).map(shown).collect();
         let what = if seen.runs.len() > 1 {
-            "calls, runs"
+            "calls seen, runs"
         } else {
-            "calls"
+            "calls seen"
         };
         writeln!(f, "  most often ({what}):")?;
         list(f, &frequent, INDENT)?;
-        if seen.runs.len() > 1 {
+        // A run in which known calls ran free may have made any of them.
+        if seen.runs.len() > 1 && seen.estimate.shared.is_some() {
             let once = seen.needs.iter().filter(|need| need.runs == 1);
             let once: Vec<String> = once.map(|need| need.name.clone()).collect();
             if !once.is_empty() {
@@ -204,6 +214,7 @@ impl Explanation {
                 list(f, &once, INDENT)?;
             }
         }
+        programs(f, seen)?;
         if !seen.unseen.is_empty() {
             writeln!(f, "  allowed without a comment, and made by no run:")?;
             list(f, &seen.unseen, INDENT)?;
@@ -238,6 +249,41 @@ impl Explanation {
             list(f, names, INDENT)?;
         }
         Ok(())
+    }
+}
+
+fn certainty(f: &mut fmt::Formatter<'_>, seen: &Seen) -> fmt::Result {
+    let estimate = &seen.estimate;
+    writeln!(
+        f,
+        "  how sure: {} syscalls in {} run(s); {estimate}",
+        estimate.distinct,
+        estimate.runs()
+    )?;
+    if let Some(missing) = estimate.missing().filter(|&missing| missing >= 0.5) {
+        writeln!(
+            f,
+            "    at least {missing:.0} more would show in further runs (Chao2)"
+        )?;
+    }
+    Ok(())
+}
+
+/// Which program needed what: all of one, or what tells several apart.
+fn programs(f: &mut fmt::Formatter<'_>, seen: &Seen) -> fmt::Result {
+    if let [only] = seen.programs.as_slice() {
+        return writeln!(f, "  all made by {}", plain(&only.path));
+    }
+    if !seen.programs.is_empty() {
+        writeln!(f, "  by program (syscalls), and what no other made:")?;
+    }
+    for program in seen.programs.iter().take(PROGRAMS) {
+        writeln!(f, "    {} ({})", plain(&program.path), program.calls)?;
+        list(f, &program.alone, 2 * INDENT)?;
+    }
+    match seen.programs.len().checked_sub(PROGRAMS) {
+        Some(more) if more > 0 => writeln!(f, "    {more} more, which --format json lists"),
+        _ => Ok(()),
     }
 }
 

@@ -142,6 +142,73 @@ fn evidence_and_another_profile_are_held_against_it() {
 }
 
 #[test]
+fn which_program_needed_what_and_how_sure_it_is() {
+    let env = Env::new();
+    let profile = env.text("app.json");
+    env.learn(
+        &profile,
+        &["sh", "-c", "mkdir d; rmdir d; cat /etc/passwd; :"],
+    );
+    let told = facts(&env, &[&profile]);
+    let program = |name: &str| {
+        let all = told["evidence"]["executables"].as_array().unwrap().iter();
+        let mut all = all.filter(|program| {
+            let path = program["executable"].as_str().unwrap();
+            path.ends_with(&format!("/{name}"))
+        });
+        all.next().unwrap_or_else(|| panic!("{name}: {told:#}"))
+    };
+    for (name, call) in [("rmdir", "rmdir"), ("mkdir", "mkdir"), ("dash", "wait4")] {
+        let alone = program(name)["alone"].as_array().unwrap();
+        assert!(alone.contains(&json!(call)), "{name} {told:#}");
+    }
+    let needs = told["evidence"]["syscalls"].as_array().unwrap();
+    let mkdir = needs
+        .iter()
+        .find(|need| need["syscall"] == "mkdir")
+        .unwrap();
+    assert_eq!(mkdir["executables"].as_array().unwrap().len(), 1, "{mkdir}");
+    assert_eq!(mkdir["first"]["run"], 1, "{mkdir}");
+    assert_eq!(mkdir["first"]["executable"], mkdir["executables"][0]);
+    assert_eq!(told["evidence"]["estimate"]["chance"], Value::Null);
+    let text = env.ours(&["explain", &profile]).output();
+    text.succeeds()
+        .says("in 1 run(s); one run says nothing about the next\n")
+        .says("/rmdir (")
+        .says("\n        rmdir\n");
+    // Another run, which needs one more, gives a figure.
+    let again = [
+        "--learn",
+        "--update",
+        "-o",
+        &profile,
+        "--",
+        "sh",
+        "-c",
+        "ln -s x y; :",
+    ];
+    env.ours(&again).output().succeeds();
+    let told = facts(&env, &[&profile]);
+    let estimate = &told["evidence"]["estimate"];
+    assert_eq!(estimate["runs"], 2);
+    assert!(estimate["chance"].as_f64() > Some(0.0), "{estimate}");
+    let words = estimate["words"].as_str().unwrap().to_owned();
+    let text = env.ours(&["explain", &profile]).output();
+    text.says(&words).says("; known calls ran free: sh -c ln ");
+    // What ran free may have been made by every run.
+    assert!(!text.stdout.contains("in one run only"), "{text}");
+}
+
+#[test]
+fn a_single_program_is_named_once() {
+    let env = Env::new();
+    let profile = env.text("app.json");
+    env.learn(&profile, &["cat", "/etc/passwd"]);
+    let text = env.ours(&["explain", &profile]).output();
+    text.succeeds().says("  all made by /");
+}
+
+#[test]
 fn comments_and_commands_do_not_reach_the_terminal() {
     let env = Env::new();
     let profile = env.write(
@@ -153,7 +220,8 @@ fn comments_and_commands_do_not_reach_the_terminal() {
     env.write(
         "p.evidence.json",
         r#"{"version": 1, "runs": [{"command": ["\u001b]0;x\u0007"], "started": 1, "seconds": 1.0, "kernel": "6",
-            "end": "exited 0", "tasks": 1, "filtered": false, "complete": true, "notes": [], "calls": []}]}"#,
+            "end": "exited 0", "tasks": 1, "filtered": false, "complete": true, "notes": [], "calls": [
+            {"arch": "x86_64", "nr": 0, "count": 1, "executables": ["/a\u001b[2J", "/b\nforged"]}]}]}"#,
     );
     let output = env.ours(&["explain", &profile]).output();
     output.succeeds().says("    a [2Jb forged\n        read\n");
