@@ -111,7 +111,8 @@ impl Estimate {
         let unseen = if f2 > 0.0 {
             f1 * f1 / (2.0 * f2)
         } else {
-            f1 * (f1 - 1.0) / 2.0
+            // Of f1 = 0 no less than nothing: -0.0 would be shown.
+            (f1 * (f1 - 1.0) / 2.0).abs()
         };
         Some((runs - 1.0) / runs * unseen)
     }

@@ -34,7 +34,7 @@
 //! | 4 | `confine`, `trace`, `denials` | the launcher's own sandbox; the tracer; which calls were denied |
 //! | 4 | `closure`, `estimate` | from a recording to a profile; how sure it can be |
 //! | 5 | `learn`, `enforce`, `convert`, `check` | the two modes; other forms of the same rules; mistakes in them |
-//! | 5 | `explain` | what a profile and its evidence say, in words |
+//! | 5 | `explain`, `report` | what a profile and its evidence say, in words; the evidence as a page |
 //! | 6 | `cli` | the edge: arguments, messages, the environment |
 //!
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
@@ -67,6 +67,7 @@ mod peek;
 pub mod policy;
 pub mod profile;
 pub mod recording;
+mod report;
 mod supervise;
 mod sys;
 pub mod syscall;

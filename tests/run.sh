@@ -13,6 +13,8 @@ needed=(
 	bpftrace:bpftrace gdb:gdb node:nodejs perl:perl make:make sqlite3:sqlite3 jq:jq bc:bc zip:zip
 	runc:runc systemd-analyze:systemd docker-compose:docker-compose
 	man:man-db groff:groff-base mandoc:mandoc zsh:zsh fish:fish
+	# A browser and a font for it.
+	chromium:chromium chromium:fonts-dejavu-core
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

@@ -51,6 +51,7 @@ Tools, which run nothing ('seccomp-run TOOL --help' tells more):
   diff       what one profile allows and another does not
   explain    what a profile lets a program do, in words, with the evidence
   merge      several profiles in one
+  report     the evidence of learning runs as a page
   simulate   which action one call would get, and by which rule
 
 Environment, without --learn and --enforce (for images that are switched without a rebuild):
@@ -69,7 +70,7 @@ Exit codes:
   128+n   signal n ended the command (159: a filter killed it)";
 
 const AFTER_SHORT: &str = "\
-Tools for profiles: check, compile, convert, diff, explain, merge, simulate ('seccomp-run TOOL -h').
+Tools for profiles: check, compile, convert, diff, explain, merge, report, simulate ('seccomp-run TOOL -h').
 Examples, environment and exit codes: '--help'.";
 
 const USAGE: &str = "\

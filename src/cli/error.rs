@@ -12,6 +12,7 @@ use crate::launch::LaunchError;
 use crate::learn::LearnError;
 use crate::output::OutputError;
 use crate::profile::{MergeError, ReadError, ResolveError};
+use crate::report::ReportError;
 use crate::sys::Errno;
 use crate::sys::spawn::Stage;
 use crate::trace::TraceError;
@@ -37,7 +38,7 @@ impl Error {
     }
 
     /// The message of an error and of everything that caused it.
-    fn of(error: &dyn StdError) -> Self {
+    pub(crate) fn of(error: &dyn StdError) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -159,6 +160,12 @@ impl From<CompileError> for Error {
 impl From<EvidenceError> for Error {
     fn from(error: EvidenceError) -> Self {
         Self::of(&error).hint("move the file away, or learn without evidence (--no-evidence)")
+    }
+}
+
+impl From<ReportError> for Error {
+    fn from(error: ReportError) -> Self {
+        Self::of(&error)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use super::{check, compile, convert, diff, explain, extras, merge, simulate};
+use super::{check, compile, convert, diff, explain, extras, merge, report, simulate};
 use crate::cli::error::Error;
 use crate::exit::Exit;
 
@@ -25,6 +25,7 @@ enum Verb {
     #[command(hide = true)]
     Extras(extras::Args),
     Merge(merge::Args),
+    Report(report::Args),
     Simulate(simulate::Args),
 }
 
@@ -45,6 +46,7 @@ impl Verbs {
             Verb::Explain(args) => explain::run(args),
             Verb::Extras(args) => extras::run(args),
             Verb::Merge(args) => merge::run(args),
+            Verb::Report(args) => report::run(args),
             Verb::Simulate(args) => simulate::run(args),
         }
     }

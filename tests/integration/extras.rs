@@ -2,7 +2,7 @@
 
 use crate::harness::{Env, needs};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "seccomp-run",
     "seccomp-run-check",
     "seccomp-run-compile",
@@ -10,6 +10,7 @@ const PAGES: [&str; 8] = [
     "seccomp-run-diff",
     "seccomp-run-explain",
     "seccomp-run-merge",
+    "seccomp-run-report",
     "seccomp-run-simulate",
 ];
 
@@ -21,7 +22,7 @@ fn pages(env: &Env) -> Vec<String> {
 fn written() -> Env {
     let env = Env::new();
     let output = env.ours(&["extras", &env.text("share")]).output();
-    output.succeeds().complains("wrote 11 files below ");
+    output.succeeds().complains("wrote 12 files below ");
     env
 }
 

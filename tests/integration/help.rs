@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::harness::Env;
 
-const VERBS: [&str; 7] = [
-    "check", "compile", "convert", "diff", "explain", "merge", "simulate",
+const VERBS: [&str; 8] = [
+    "check", "compile", "convert", "diff", "explain", "merge", "report", "simulate",
 ];
 
 fn snapshot(name: &str) -> PathBuf {

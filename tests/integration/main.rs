@@ -49,6 +49,7 @@ mod oracle_tracepoint;
 mod pid1;
 mod profile;
 mod programs;
+mod report;
 mod roundtrip;
 mod second_run;
 mod signals;
