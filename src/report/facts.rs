@@ -103,7 +103,7 @@ impl Facts {
         Self {
             runs: runs(evidence, &estimate),
             programs: programs(evidence, &calls),
-            added: added(evidence),
+            added: added(&calls),
             dangers: GRANTS
                 .iter()
                 .filter_map(|grant| danger(grant, &calls))
@@ -187,20 +187,15 @@ fn calls(evidence: &Evidence) -> Vec<Call> {
     for run in &evidence.runs {
         for added in &run.added {
             let name = words::plain(&added.name);
-            // It is by name: the first of several architectures stands for all.
+            // It is by name. A run that could not see what another made adds it as if nobody had.
             let from = (name.clone(), String::new());
-            let known = calls
-                .range_mut(from..)
-                .next()
-                .filter(|((known, _), _)| *known == name);
-            let reason = Some(words::plain(&added.reason));
-            if let Some((_, call)) = known {
-                call.reason = reason;
+            let known = calls.range(from..).next();
+            if known.is_some_and(|((known, _), _)| *known == name) {
                 continue;
             }
             let key = (name, String::new());
             let mut call = Call::new(&key);
-            call.reason = reason;
+            call.reason = Some(words::plain(&added.reason));
             calls.insert(key, call);
         }
     }
@@ -314,15 +309,19 @@ fn meaning(fate: &str) -> String {
     }
 }
 
-fn added(evidence: &Evidence) -> Vec<Added> {
-    let mut reasons: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for added in evidence.runs.iter().flat_map(|run| &run.added) {
-        let names = reasons.entry(words::plain(&added.reason)).or_default();
-        names.insert(words::plain(&added.name));
+fn added(calls: &[Call]) -> Vec<Added> {
+    let mut reasons: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for call in calls {
+        if let Some(reason) = &call.reason {
+            reasons.entry(reason).or_default().insert(call.name.clone());
+        }
     }
     let added = reasons.into_iter();
     added
-        .map(|(reason, names)| Added { reason, names })
+        .map(|(reason, names)| Added {
+            reason: reason.to_owned(),
+            names,
+        })
         .collect()
 }
 
@@ -400,7 +399,7 @@ mod tests {
             (1, "7 ms", "/a")
         );
         assert_eq!(read.place.as_deref(), Some("/l+0x9"));
-        assert_eq!(facts.calls[2].reason.as_deref(), Some("odd"));
+        assert_eq!(facts.calls[2].reason, None, "a run made it");
         assert_eq!(
             (facts.calls[0].count, facts.calls[0].reason.as_deref()),
             (0, Some("threads"))
@@ -429,7 +428,7 @@ mod tests {
             .iter()
             .map(|added| (added.reason.as_str(), added.names.len()))
             .collect();
-        assert_eq!(added, [("odd", 2), ("threads", 1)]);
+        assert_eq!(added, [("odd", 1), ("threads", 1)]);
         let dangers: Vec<_> = facts
             .dangers
             .iter()
