@@ -8,6 +8,7 @@
 //! inject    a filter's way into a process                            known   what is in it
 //! desk      unknown calls of processes that are not traced any more  near    cheap stops
 //! live      what other threads see of it                             place   where a call was made
+//! crowd     waiting for one of many
 //! ```
 //!
 //! ptrace requests belong to the thread that seized, and `PTRACE_O_EXITKILL` fires when that thread ends:
@@ -17,6 +18,7 @@
 //! Calls are recorded at *entry*, because `exit_group` and `rt_sigreturn` never return, and keyed by the
 //! architecture that the kernel reports for each call: 64-bit code can make 32-bit calls.
 
+mod crowd;
 mod desk;
 mod image;
 mod inject;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use self::crowd::Crowd;
 use self::late::{Late, Step};
 use self::live::Seen;
 use self::record::Recorder;
@@ -77,6 +80,7 @@ pub(crate) struct Tracer<'a> {
     recorder: Recorder,
     late: Late,
     desk: Option<Arc<Desk>>,
+    crowd: Crowd,
     /// A task has ended since stale ones were last looked for.
     unswept: bool,
 }
@@ -98,6 +102,7 @@ impl<'a> Tracer<'a> {
             recorder: Recorder::default(),
             late: Late::new(knowledge, manner, desk.clone()),
             desk,
+            crowd: Crowd::default(),
             unswept: false,
         })
     }
@@ -114,6 +119,7 @@ impl<'a> Tracer<'a> {
             recorder: Recorder::default(),
             late: Late::idle(),
             desk: Some(desk),
+            crowd: Crowd::default(),
             unswept: false,
         }
     }
@@ -175,7 +181,7 @@ impl<'a> Tracer<'a> {
     fn next(&mut self) -> Result<Option<(Tid, Change)>, Errno> {
         let may_be_stale = self.unswept && self.tree.main_end().is_some();
         if !self.tree.is_over() && !may_be_stale {
-            return wait::next(-1, Block::Yes);
+            return self.crowd.next(&self.tree);
         }
         let next = wait::next(-1, Block::No)?;
         if next.is_none() && may_be_stale {

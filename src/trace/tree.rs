@@ -372,6 +372,11 @@ impl Tree {
         tid == self.main && self.main_end.is_none()
     }
 
+    /// How many tasks may still report something.
+    pub(crate) fn size(&self) -> usize {
+        self.alive.len()
+    }
+
     /// The tasks that may still report something.
     pub(crate) fn alive(&self) -> Vec<Tid> {
         self.alive.keys().copied().collect()

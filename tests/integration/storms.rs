@@ -1,9 +1,27 @@
 //! More threads, children, signals and kills than a tracer is used to: the end comes in time, it is the native one,
 //! and what the very last task did is in the recording.
 
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+
 use crate::engines::{engines, two_engines};
 use crate::harness::{Build, Env, fixture};
 use crate::profile::Profile;
+
+/// The last run of the evidence beside `storm.json`.
+fn last_run(env: &Env) -> Value {
+    let evidence: Value = serde_json::from_str(&env.read("storm.evidence.json")).unwrap();
+    evidence["runs"].as_array().unwrap().last().unwrap().clone()
+}
+
+/// How often a call was seen in a run.
+fn count(run: &Value, name: &str) -> u64 {
+    let mut calls = run["calls"].as_array().unwrap().iter();
+    let call = calls.find(|call| call["name"] == name);
+    call.and_then(|call| call["count"].as_u64()).unwrap_or(0)
+}
 
 /// Learns the storm in each of these ways.
 fn weathered(
@@ -37,6 +55,82 @@ fn every_engine() -> impl Iterator<Item = &'static [&'static str]> {
 #[test]
 fn ten_thousand_threads() {
     weathered("storms", "threads", "times", two_engines());
+}
+
+/// Ten thousand threads at once that stay at their stops, of which the oldest, few, or all make calls: each call is
+/// seen, and the threads that wait for each other are not held up by who is always found first.
+#[test]
+fn a_crowd_that_stays_at_its_stops_hides_nobody() {
+    let env = Env::new();
+    let storms = fixture("storms", Build::Static);
+    let native = env.run(&[&storms, "crowd"]).output();
+    native.succeeds();
+    let profile = env.text("storm.json");
+    for engine in [&["--transparent"][..], &["--inject", "never"]] {
+        let head = ["--learn", "--strict", "--force", "-o", &profile];
+        let args = [&head[..], engine, &["--", &storms, "crowd"]].concat();
+        let ours = env.ours(&args).limit(300).output();
+        assert!(
+            ours.status == native.status && ours.stdout == native.stdout,
+            "natively:\n{native}\n\nbut:\n{ours}"
+        );
+        let run = last_run(&env);
+        let seen = ["clone3", "getppid", "times", "exit"].map(|name| count(&run, name));
+        // 5000 of the oldest alone; of forty 200 and 20 each.
+        assert_eq!(seen, [10_000, 5_000 + 40 * 220, 1, 10_000], "{engine:?}");
+        assert_eq!(
+            (&run["tasks"], &run["processes"]),
+            (&10_001.into(), &1.into()),
+            "{engine:?}"
+        );
+    }
+}
+
+/// A tracer of many that have nothing to tell sleeps.
+#[test]
+fn an_idle_crowd_costs_nothing() {
+    let env = Env::new();
+    let storms = fixture("storms", Build::Static);
+    let profile = env.text("storm.json");
+    let mut run = env
+        .ours(&[
+            "--learn",
+            "--transparent",
+            "-o",
+            &profile,
+            "--",
+            &storms,
+            "sleepers",
+        ])
+        .start();
+    run.until("the threads", |run| run.stdout().contains("asleep"));
+    // Whoever has just begun to wait may stop once more.
+    std::thread::sleep(Duration::from_secs(1));
+    let before = switches_of_tracer(run.pid());
+    std::thread::sleep(Duration::from_secs(1));
+    let after = switches_of_tracer(run.pid());
+    assert!(
+        after - before < 10,
+        "woken {} times in a second",
+        after - before
+    );
+    run.wait().succeeds();
+    Profile::read(&env.path("storm.json")).has(&["times"]);
+}
+
+/// How often the tracer of a launcher has gone to sleep.
+fn switches_of_tracer(launcher: i32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{launcher}/task")).unwrap();
+    let statuses =
+        tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")).unwrap());
+    let tracer = statuses
+        .into_iter()
+        .find(|status| status.starts_with("Name:\ttracer\n"))
+        .unwrap();
+    let line = tracer
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
 }
 
 #[test]
