@@ -170,8 +170,7 @@ impl<'a> Reader<'a> {
             });
         };
         let token = self.number_token();
-        let shown = quote(token);
-        let refuse = |why: &str| Err(Problem::new(offset, format!("{shown} {why}")));
+        let refuse = |why: &str| Err(Problem::new(offset, format!("{} {why}", quote(token))));
         if token.starts_with('-') {
             return refuse("is negative; only 0 and above can be compared")
                 .map_err(|p| p.hint("write a negative argument as the unsigned number with the same bits: -1 is 18446744073709551615, or 4294967295 in 32 bits"));
