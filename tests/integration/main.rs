@@ -50,6 +50,7 @@ mod pid1;
 mod profile;
 mod programs;
 mod roundtrip;
+mod runtimes;
 mod second_run;
 mod signals;
 mod storms;
