@@ -1,10 +1,14 @@
 //! Calls without which programs hang, crash or never end.
 
+use std::collections::BTreeSet;
+
 use super::{Access, Finding, Kind, Looked, Repair, Severity};
 use crate::arch::Arch;
 use crate::closure;
 use crate::evidence::Evidence;
 use crate::syscall::Sysno;
+
+const EXECVE_NAME: &str = "execve";
 
 /// A call that programs need.
 struct MustHave {
@@ -53,13 +57,18 @@ static EXECVE: Kind = Kind::new(
     Severity::Error,
     "a container runtime cannot start the program",
 );
+static RUNTIME: Kind = Kind::new(
+    "missing-runtime",
+    Severity::Warning,
+    "a container runtime may not start the program",
+);
 static VDSO: Kind = Kind::new(
     "missing-vdso",
     Severity::Note,
     "clocks are syscalls on some machines",
 );
 
-pub(super) static KINDS: [&Kind; 8] = [
+pub(super) static KINDS: [&Kind; 9] = [
     &EXIT_GROUP,
     &EXIT,
     &RT_SIGRETURN,
@@ -67,6 +76,7 @@ pub(super) static KINDS: [&Kind; 8] = [
     &RESTART,
     &FUTEX,
     &EXECVE,
+    &RUNTIME,
     &VDSO,
 ];
 
@@ -109,7 +119,7 @@ static MUST_HAVES: [MustHave; 7] = [
     },
     MustHave {
         kind: &EXECVE,
-        name: "execve",
+        name: EXECVE_NAME,
         why: "the runtime starts the program under the profile",
         when: When::Runtime,
     },
@@ -137,6 +147,7 @@ pub(super) fn find(looked: &Looked) -> Vec<Finding> {
             must.kind.finding("syscalls", message, fix).repair(repair)
         })
         .collect();
+    found.extend(for_runtime(looked));
     let vdso: Vec<&str> = closure::VDSO
         .names
         .iter()
@@ -155,6 +166,31 @@ pub(super) fn find(looked: &Looked) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// What runtimes fail without. execve has a finding of its own.
+fn for_runtime(looked: &Looked) -> Option<Finding> {
+    if !looked.is_for(When::Runtime) {
+        return None;
+    }
+    let mut told: BTreeSet<&str> = [EXECVE_NAME].into();
+    let mut parts = Vec::new();
+    for (no_new_privs, when) in [(true, "always"), (false, "without no_new_privs")] {
+        let fatal = closure::runtime::fatal(no_new_privs);
+        let lacking = fatal.into_iter().filter(|name| looked.lacks(name));
+        let names: Vec<&str> = lacking.filter(|name| told.insert(name)).collect();
+        if !names.is_empty() {
+            parts.push(format!("{when}: {}", names.join(" ")));
+        }
+    }
+    let runtimes: Vec<&str> = closure::runtime::runtimes().into_iter().collect();
+    let message = format!(
+        "not allowed, and of {} at least one starts no container without; {}",
+        runtimes.join(", "),
+        parts.join("; ")
+    );
+    let fix = "allow them: --learn --for runtime does";
+    (!parts.is_empty()).then(|| RUNTIME.finding("syscalls", message, fix))
 }
 
 impl Looked<'_> {

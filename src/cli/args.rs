@@ -14,6 +14,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use nix::errno::Errno;
 
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
+use crate::closure::Installer;
 use crate::profile::{ArgWidth, Dialect, Reading, UnknownCalls};
 use crate::trace::{Manner, Pace};
 
@@ -254,6 +255,19 @@ pub(crate) struct Learning {
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) portable: bool,
 
+    /// Who will install the profile's filter [default: entrypoint]
+    ///
+    /// entrypoint: this program, or another that executes COMMAND at once. runtime: a container runtime (Docker,
+    /// Podman, containerd, CRI-O), which makes calls of its own between installing the filter and executing the program: those of
+    /// runc and crun are allowed too. Each rule that this adds says in its comment that it is for the runtime.
+    #[arg(
+        long = "for",
+        value_enum,
+        value_name = "INSTALLER",
+        conflicts_with = "enforce"
+    )]
+    pub(crate) installer: Option<InstallerArg>,
+
     /// Show on the terminal how far learning has come
     ///
     /// One line, rewritten about once a second: how many syscalls were made, how long ago the last new one came,
@@ -269,6 +283,23 @@ pub(crate) struct Learning {
     /// to enforce; compile uses it to make frequent syscalls cheap.
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) no_evidence: bool,
+}
+
+/// Who will install a filter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum InstallerArg {
+    #[default]
+    Entrypoint,
+    Runtime,
+}
+
+impl From<InstallerArg> for Installer {
+    fn from(arg: InstallerArg) -> Self {
+        match arg {
+            InstallerArg::Entrypoint => Self::Entrypoint,
+            InstallerArg::Runtime => Self::Runtime,
+        }
+    }
 }
 
 /// When the learner's filter goes into a process.
@@ -300,6 +331,8 @@ impl Learning {
             Some("--transparent")
         } else if self.portable {
             Some("--portable")
+        } else if self.installer.is_some() {
+            Some("--for")
         } else if self.progress {
             Some("--progress")
         } else if self.no_evidence {

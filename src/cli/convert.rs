@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::Error;
 use super::target::HostArgs;
 use super::{compile, input, ui};
-use crate::closure::{self, Siblings};
+use crate::closure::{self, Installer, Siblings};
 use crate::convert::{
     Form, Inexpressible, Unreadable, audit, compose, denied, kubernetes, nothing_ignored, oci, spo,
     strace, systemd,
@@ -222,7 +222,7 @@ impl Source {
             Form::Strace => {
                 let recording = strace::read(&lossy, native).map_err(unreadable)?;
                 tell_notes(name, &recording.notes, args.host.strict)?;
-                closure::profile_of(&recording, native, Siblings::Left)
+                closure::profile_of(&recording, native, Siblings::Left, Installer::Entrypoint)
             }
             Form::Audit => {
                 let logged = audit::read(&lossy).map_err(unreadable)?;

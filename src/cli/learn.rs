@@ -68,6 +68,7 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
         output,
         base,
         portable: args.learning.portable,
+        installer: args.learning.installer.unwrap_or_default().into(),
         evidence,
         setting,
         ticks: progress::ticks(args.learning.progress),

@@ -1,9 +1,11 @@
 //! From a recording to a profile: what was seen, and what must be added to it.
 //!
 //! Observed rules stand without a comment; each added group says in its comment why it is there. Nothing
-//! else is ever added, but with `--portable` the siblings of what was observed. Whoever has a recording makes its
-//! profile here: the learner, and the readers of other programs' logs.
+//! else is ever added, but with `--portable` the siblings of what was observed, and with `--for runtime` the calls of
+//! container runtimes. Whoever has a recording makes its profile here: the learner, and the readers of other
+//! programs' logs.
 
+pub(crate) mod runtime;
 mod siblings;
 
 use std::collections::BTreeSet;
@@ -71,8 +73,22 @@ pub(crate) enum Siblings<'b> {
     Added(Option<&'b Profile>),
 }
 
+/// Who will install the filter?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Installer {
+    /// This program, as the last thing before it executes the command.
+    Entrypoint,
+    /// A container runtime, which makes calls of its own under it.
+    Runtime,
+}
+
 /// The profile that allows what was recorded on a machine of this architecture.
-pub(crate) fn profile_of(recording: &Recording, native: Arch, siblings: Siblings<'_>) -> Profile {
+pub(crate) fn profile_of(
+    recording: &Recording,
+    native: Arch,
+    siblings: Siblings<'_>,
+    installer: Installer,
+) -> Profile {
     let calls = recording.calls();
     let archs: BTreeSet<Arch> = calls
         .iter()
@@ -102,6 +118,17 @@ pub(crate) fn profile_of(recording: &Recording, native: Arch, siblings: Siblings
             (names.collect(), Some(addition.reason.to_owned()))
         });
     let mut groups: Vec<Group> = added.collect();
+    if installer == Installer::Runtime {
+        for (names, reason) in runtime::groups() {
+            let settled = |name: &str| {
+                let mut earlier = groups.iter().flat_map(|(names, _)| names);
+                observed.contains(name) || earlier.any(|known| known == name)
+            };
+            let wanted = |name: &&str| !settled(name) && exists(name, &archs);
+            let names = names.into_iter().filter(wanted).map(str::to_owned);
+            groups.push((names.collect(), Some(reason.to_owned())));
+        }
+    }
     if let Siblings::Added(base) = siblings {
         groups.extend(inferred(&observed, &archs, &groups, base));
     }
@@ -212,6 +239,10 @@ mod tests {
         recording
     }
 
+    fn learned(recording: &Recording, siblings: Siblings<'_>) -> Profile {
+        profile_of(recording, Arch::NATIVE, siblings, Installer::Entrypoint)
+    }
+
     fn names(profile: &Profile, added: bool) -> BTreeSet<&str> {
         let rules = profile
             .rules
@@ -229,7 +260,7 @@ mod tests {
             (Arch::X86_64, "exit_group"),
             (Arch::X86_64, "time"),
         ];
-        let profile = profile_of(&recording(&calls), Arch::NATIVE, Siblings::Left);
+        let profile = learned(&recording(&calls), Siblings::Left);
         assert_eq!(
             names(&profile, false),
             ["exit_group", "read", "time"].into()
@@ -259,12 +290,47 @@ mod tests {
     fn threads_and_32_bit_calls_need_more() {
         let mut recording = recording(&[(Arch::X86_64, "read"), (Arch::X86, "read")]);
         recording.threads = true;
-        let profile = profile_of(&recording, Arch::NATIVE, Siblings::Left);
+        let profile = learned(&recording, Siblings::Left);
         let added = names(&profile, true);
         for name in ["futex", "sigreturn", "clock_gettime64"] {
             assert!(added.contains(name), "{name}");
         }
         assert!(profile.architectures.contains(&Arch::X86));
+    }
+
+    #[test]
+    fn a_runtime_needs_more_and_each_call_has_one_reason() {
+        let mut recording = recording(&[(Arch::X86_64, "read"), (Arch::X86_64, "openat")]);
+        recording.threads = true;
+        let (left, arch) = (Siblings::Left, Arch::X86_64);
+        let without = profile_of(&recording, arch, left, Installer::Entrypoint);
+        let with = profile_of(&recording, arch, left, Installer::Runtime);
+        let all: Vec<&String> = with.rules.iter().flat_map(|rule| &rule.names).collect();
+        let distinct: BTreeSet<&String> = all.iter().copied().collect();
+        assert_eq!(all.len(), distinct.len(), "{all:?}");
+        for name in ["execve", "capset", "setuid", "setresuid", "pselect6"] {
+            assert!(distinct.contains(&name.to_owned()), "{name}");
+            assert!(!names(&without, true).contains(name), "{name}");
+        }
+        for name in ["mount", "clone", "ptrace", "socket"] {
+            assert!(!distinct.contains(&name.to_owned()), "{name}");
+        }
+        let reason = |name: &str| {
+            let told = added(&with);
+            let told = told.into_iter().find(|added| added.name == name);
+            told.map(|added| added.reason).unwrap_or_default()
+        };
+        assert!(
+            reason("execve").starts_with("runtime: "),
+            "{}",
+            reason("execve")
+        );
+        assert!(reason("capset").contains("no_new_privs"));
+        assert!(
+            reason("futex").starts_with("added: "),
+            "the program's own reason comes first"
+        );
+        assert_eq!(reason("openat"), "", "it was observed");
     }
 
     #[test]
@@ -275,10 +341,7 @@ mod tests {
             nr: 999,
         };
         saw(&mut recording, sysno);
-        assert!(
-            names(&profile_of(&recording, Arch::NATIVE, Siblings::Left), false)
-                .contains("syscall_999")
-        );
+        assert!(names(&learned(&recording, Siblings::Left), false).contains("syscall_999"));
     }
 
     #[test]
@@ -287,11 +350,7 @@ mod tests {
             {"names":["clone3","mount"],"action":"SCMP_ACT_ERRNO","errnoRet":38},
             {"names":["read"],"action":"SCMP_ACT_ALLOW"}]}"#;
         let (mut base, _) = Profile::parse(text.as_bytes(), "p").unwrap();
-        let learned = profile_of(
-            &recording(&[(Arch::X86_64, "clone3")]),
-            Arch::NATIVE,
-            Siblings::Left,
-        );
+        let learned = learned(&recording(&[(Arch::X86_64, "clone3")]), Siblings::Left);
         assert_eq!(overrule(&mut base, &learned), ["clone3".to_owned()].into());
         let union = Profile::union(&[base, learned]).unwrap();
         let denied = union
@@ -324,11 +383,8 @@ mod tests {
             (Arch::X86_64, "futex"),
         ];
         let narrow = recording(&calls);
-        assert_eq!(
-            inferred(&profile_of(&narrow, Arch::NATIVE, Siblings::Left)),
-            [].into()
-        );
-        let profile = profile_of(&narrow, Arch::NATIVE, Siblings::Added(None));
+        assert_eq!(inferred(&learned(&narrow, Siblings::Left)), [].into());
+        let profile = learned(&narrow, Siblings::Added(None));
         assert_eq!(
             inferred(&profile),
             ["futex_waitv", "openat", "openat2", "ppoll"].into(),
@@ -344,7 +400,7 @@ mod tests {
 
         let mut wide = narrow;
         saw(&mut wide, Sysno::parse(Arch::X86, "clock_settime").unwrap());
-        let profile = profile_of(&wide, Arch::NATIVE, Siblings::Added(None));
+        let profile = learned(&wide, Siblings::Added(None));
         let inferred = inferred(&profile);
         for name in ["futex_time64", "clock_settime64"] {
             assert!(inferred.contains(name), "{name}: {inferred:?}");
@@ -365,7 +421,7 @@ mod tests {
             {"names":["pipe"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}}]}"#;
         let (base, _) = Profile::parse(text.as_bytes(), "p").unwrap();
         let recording = recording(&[(Arch::X86_64, "clone")]);
-        let profile = profile_of(&recording, Arch::NATIVE, Siblings::Added(Some(&base)));
+        let profile = learned(&recording, Siblings::Added(Some(&base)));
         assert_eq!(inferred(&profile), ["fork", "mkdirat", "vfork"].into());
     }
 }

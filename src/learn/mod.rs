@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) use self::start::Start;
 use self::start::Traced;
 use crate::arch::Arch;
-use crate::closure::{self, Siblings};
+use crate::closure::{self, Installer, Siblings};
 use crate::command::Command;
 use crate::descendants;
 use crate::estimate::Estimate;
@@ -43,6 +43,8 @@ pub(crate) struct Request {
     pub(crate) base: Option<Profile>,
     /// Allow also what another C library or kernel would use instead.
     pub(crate) portable: bool,
+    /// Who will install the profile's filter.
+    pub(crate) installer: Installer,
     /// Where the evidence goes, and what earlier runs saw; `None`: it is not wanted.
     pub(crate) evidence: Option<(Output, Evidence)>,
     /// Where the run takes place.
@@ -304,7 +306,8 @@ impl Session {
         } else {
             Siblings::Left
         };
-        let learned = closure::profile_of(&recording, Arch::NATIVE, siblings);
+        let learned =
+            closure::profile_of(&recording, Arch::NATIVE, siblings, self.request.installer);
         let added = closure::added(&learned);
         let profile = match self.request.base.clone() {
             Some(mut base) => {

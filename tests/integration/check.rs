@@ -133,6 +133,12 @@ fn cases() -> Vec<Case> {
             &["--for", "runtime"],
         ),
         (
+            "missing-runtime",
+            "syscalls",
+            allow(r#""execve""#),
+            &["--for", "runtime"],
+        ),
+        (
             "kill-default",
             "defaultAction",
             default("SCMP_ACT_KILL"),

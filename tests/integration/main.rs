@@ -51,6 +51,7 @@ mod profile;
 mod programs;
 mod report;
 mod roundtrip;
+mod runtimes;
 mod second_run;
 mod signals;
 mod storms;

@@ -4,6 +4,7 @@ mod forms;
 
 use std::path::{Path, PathBuf};
 
+use super::args::InstallerArg;
 use super::compile::put;
 use super::error::Error;
 use super::target::HostArgs;
@@ -74,9 +75,9 @@ pub(in crate::cli) struct Args {
 
     /// Who will install the filter
     ///
-    /// entrypoint: this program. runtime: a container runtime, which needs execve to start the program.
-    #[arg(long = "for", value_enum, default_value_t = Installer::Entrypoint)]
-    installer: Installer,
+    /// entrypoint: this program. runtime: a container runtime, which makes calls of its own under it.
+    #[arg(long = "for", value_enum, default_value_t)]
+    installer: InstallerArg,
 
     #[command(flatten)]
     host: HostArgs,
@@ -95,12 +96,6 @@ enum Level {
     Note,
     Warning,
     Error,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Installer {
-    Entrypoint,
-    Runtime,
 }
 
 impl From<Level> for Severity {
@@ -178,7 +173,7 @@ fn look(args: &Args, path: &Path) -> Result<Vec<Finding>, Error> {
         host: &args.host.host()?,
         reading: args.host.reading.reading(args.host.default_action),
         evidence: evidence.as_ref(),
-        for_runtime: args.installer == Installer::Runtime,
+        for_runtime: args.installer == InstallerArg::Runtime,
         max_unseen: args.max_unseen,
     });
     Ok(found.unwrap_or_else(|error| vec![Unfit::Resolve(&error).finding()]))
