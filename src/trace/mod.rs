@@ -417,6 +417,8 @@ impl<'a> Tracer<'a> {
             return Ok(());
         };
         let Ok(found) = wait::next(child, Block::No) else {
+            self.tree.denied(child);
+            self.announced(None, kin);
             return Ok(());
         };
         let news = self.tree.confirmed(parent, child, kin);

@@ -5,7 +5,7 @@
 //! and a short-lived child may be dead and reaped by then. So a task exists from whichever comes first, and
 //! one that ended before it was announced is remembered until it is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::stop::Stop;
 use crate::recording::ExeId;
@@ -20,8 +20,8 @@ pub(crate) struct Tree {
     main: Tid,
     /// Every task that is traced and may still report something.
     alive: HashMap<Tid, Task>,
-    /// Ended before their parent's event told of them.
-    unannounced: HashSet<Tid>,
+    /// Ended before their parent's event told of them. True: it was among the [`tasks`](Self::tasks).
+    unannounced: HashMap<Tid, bool>,
     processes: HashMap<ProcessId, Process>,
     /// The last number that was given to a process.
     last: ProcessId,
@@ -152,7 +152,7 @@ impl Tree {
         Self {
             main,
             alive: HashMap::new(),
-            unannounced: HashSet::new(),
+            unannounced: HashMap::new(),
             processes: HashMap::new(),
             last: ProcessId(0),
             main_end: None,
@@ -201,7 +201,7 @@ impl Tree {
             && let Some(gone) = self.remove(former)
             && !gone.announced
         {
-            self.unannounced.insert(former);
+            self.unannounced.insert(former, true);
         }
         if self.process(tid).is_none() {
             let process = self.new_process(0, Watch::Stranger, false);
@@ -224,7 +224,7 @@ impl Tree {
         if child == 0 {
             return (go_on, None);
         }
-        if self.unannounced.remove(&child) {
+        if self.unannounced.contains_key(&child) {
             // It is dead, or the number is another task's by now.
             let confirm = Some((child, kin));
             return (Reaction { confirm, ..go_on }, None);
@@ -234,7 +234,14 @@ impl Tree {
 
     /// The answer to [`Reaction::confirm`]: the task exists.
     pub(crate) fn confirmed(&mut self, parent: Tid, child: Tid, kin: Kin) -> Option<News> {
+        self.unannounced.remove(&child);
         self.announce(parent, child, kin)
+    }
+
+    /// The other answer: it is dead. One that was killed before its first stop is counted only now.
+    pub(crate) fn denied(&mut self, child: Tid) {
+        let counted = self.unannounced.remove(&child).unwrap_or(true);
+        self.tasks += u64::from(!counted);
     }
 
     fn announce(&mut self, parent: Tid, child: Tid, kin: Kin) -> Option<News> {
@@ -302,7 +309,7 @@ impl Tree {
         let removed = self.remove(tid);
         // One that was not known at all was killed before its first stop, or is none of ours.
         if !removed.is_some_and(|task| task.announced) {
-            self.unannounced.insert(tid);
+            self.unannounced.insert(tid, removed.is_some());
         }
         self.process_over(removed)
     }
@@ -430,10 +437,14 @@ mod tests {
     }
 
     fn feed(tree: &mut Tree, tid: Tid, stop: Stop) -> Reaction {
-        match stop {
+        let reaction = match stop {
             Stop::Born { child, .. } => tree.born(tid, child, Kin::Process).0,
             _ => tree.stopped(tid, &stop),
+        };
+        if let Some((child, _)) = reaction.confirm {
+            tree.denied(child);
         }
+        reaction
     }
 
     /// Feeds events; a task that is to be confirmed is one that the kernel no longer knows.
@@ -492,6 +503,7 @@ mod tests {
             let tree = run(&order);
             assert!(tree.is_over(), "{order:?} left {tree:?}");
             assert_eq!(tree.main_end(), Some(OK));
+            assert_eq!(tree.tasks, 3, "{order:?}");
             assert!(tree.unannounced.is_empty(), "{order:?} left {tree:?}");
         }
     }

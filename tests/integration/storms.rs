@@ -1,13 +1,13 @@
 //! More threads, children, signals and kills than a tracer is used to: the end comes in time, it is the native one,
-//! and what the very last task did is in the recording.
+//! what the very last task did is in the recording, and where tasks stay at their stops, each of them is counted.
 
 use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::engines::{engines, two_engines};
-use crate::harness::{Build, Env, fixture};
+use crate::engines::{engines, installs, two_engines};
+use crate::harness::{Build, Env, Output, fixture};
 use crate::profile::Profile;
 
 /// The last run of the evidence beside `storm.json`.
@@ -23,18 +23,59 @@ fn count(run: &Value, name: &str) -> u64 {
     call.and_then(|call| call["count"].as_u64()).unwrap_or(0)
 }
 
+/// How many tasks and processes a storm has, by what it prints. Threads and processes that are killed or executed over at
+/// some time cannot be counted.
+#[derive(Clone, Copy)]
+enum Tasks {
+    /// So many, and so many processes.
+    Are(u64, u64),
+    /// So many processes with any number of threads.
+    Processes(u64),
+    /// Processes only: the main one, and those that the lines of its output sum up to.
+    Printed,
+    /// At least so many processes.
+    AtLeast(u64),
+}
+
+impl Tasks {
+    /// Every task is accounted for in this run, whose tasks stayed at their stops.
+    #[track_caller]
+    fn check(self, run: &Value, stdout: &str) {
+        let [tasks, processes] = ["tasks", "processes"].map(|name| run[name].as_u64().unwrap());
+        let printed = || -> u64 {
+            let numbers = stdout
+                .lines()
+                .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+            numbers.sum()
+        };
+        let right = match self {
+            Self::Are(t, p) => (tasks, processes) == (t, p),
+            Self::Processes(p) => processes == p,
+            Self::Printed => (tasks, processes) == (1 + printed(), 1 + printed()),
+            Self::AtLeast(p) => processes >= p,
+        };
+        assert!(
+            right && run["complete"] == true,
+            "{tasks} tasks, {processes} processes\n{stdout}\n{:#}",
+            run["notes"]
+        );
+    }
+}
+
 /// Learns the storm in each of these ways.
 fn weathered(
     program: &str,
     scene: &str,
     mark: &str,
+    tasks: Tasks,
     engines: impl Iterator<Item = &'static [&'static str]>,
-) {
+) -> Vec<Output> {
     let env = Env::new();
     let program = fixture(program, Build::Static);
     let native = env.run(&[&program, scene]).output();
     native.succeeds();
     let profile = env.text("storm.json");
+    let mut outputs = Vec::new();
     for engine in engines {
         let head = ["--learn", "--strict", "--force", "-o", &profile];
         let args = [&head[..], engine, &["--", &program, scene]].concat();
@@ -45,7 +86,12 @@ fn weathered(
         );
         let observed = Profile::read(&env.path("storm.json")).observed();
         assert!(observed.contains(mark), "{engine:?} {scene}: {observed:?}");
+        if installs(engine) == Some(false) {
+            tasks.check(&last_run(&env), &ours.stdout);
+        }
+        outputs.push(ours);
     }
+    outputs
 }
 
 fn every_engine() -> impl Iterator<Item = &'static [&'static str]> {
@@ -54,7 +100,8 @@ fn every_engine() -> impl Iterator<Item = &'static [&'static str]> {
 
 #[test]
 fn ten_thousand_threads() {
-    weathered("storms", "threads", "times", two_engines());
+    let tasks = Tasks::Are(10_001, 1);
+    weathered("storms", "threads", "times", tasks, two_engines());
 }
 
 /// Ten thousand threads at once that stay at their stops, of which the oldest, few, or all make calls: each call is
@@ -133,32 +180,48 @@ fn switches_of_tracer(launcher: i32) -> u64 {
     line.unwrap().trim().parse().unwrap()
 }
 
+/// For ten seconds.
 #[test]
-fn six_thousand_forks() {
-    weathered("storms", "forks", "times", two_engines());
+fn two_thousand_forks_a_second() {
+    const WANTED: u64 = if cfg!(debug_assertions) { 1000 } else { 1900 };
+    let tasks = Tasks::Are(20_001, 20_001);
+    for out in weathered("storms", "forks", "times", tasks, two_engines()) {
+        out.says("children 20000\n");
+        let mut lines = out.stderr.lines();
+        let rate = lines.find_map(|line| line.strip_prefix("forks a second: "));
+        let rate: u64 = rate.unwrap().parse().unwrap();
+        assert!(rate >= WANTED, "{rate} forks a second\n{out}");
+    }
 }
 
 #[test]
 fn vforks_that_execute() {
-    weathered("storms", "vforks", "times", every_engine());
+    let tasks = Tasks::Are(501, 501);
+    weathered("storms", "vforks", "times", tasks, every_engine());
 }
 
 #[test]
 fn threads_that_execute_among_others() {
-    weathered("storms", "exec_threads", "times", every_engine());
+    let tasks = Tasks::Processes(151);
+    weathered("storms", "exec_threads", "times", tasks, every_engine());
 }
 
 #[test]
 fn forkers_and_children_killed_at_random() {
-    weathered("storms", "kills", "times", every_engine());
+    // The forkers, each of their successors, and the last one.
+    let tasks = Tasks::AtLeast(1 + 4 + 80 + 1);
+    weathered("storms", "kills", "times", tasks, every_engine());
 }
 
 #[test]
 fn double_forks_without_end() {
-    weathered("storms", "bomb", "times", every_engine());
+    weathered("storms", "bomb", "times", Tasks::Printed, every_engine());
 }
 
 #[test]
 fn a_thousand_signals_a_second() {
-    weathered("unchanged", "signals", "rt_sigreturn", two_engines());
+    let (tasks, mark) = (Tasks::Are(2, 2), "rt_sigreturn");
+    for out in weathered("unchanged", "signals", mark, tasks, two_engines()) {
+        out.says("arrived 2000\nmisplaced 0\n");
+    }
 }
