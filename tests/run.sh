@@ -15,6 +15,7 @@ needed=(
 	man:man-db groff:groff-base mandoc:mandoc zsh:zsh fish:fish
 	# A browser and a font for it.
 	chromium:chromium chromium:fonts-dejavu-core
+	go:golang-go /usr/lib/postgresql/15/bin/postgres:postgresql-15 openssl:openssl ip:iproute2
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()

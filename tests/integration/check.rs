@@ -460,6 +460,21 @@ fn evidence_tells_what_was_needed() {
 }
 
 #[test]
+fn evidence_beside_its_profile_is_no_profile() {
+    let env = Env::new();
+    let profile = env.write("app.json", with(""));
+    let beside = env.write("app.evidence.json", evidence(&[&[], &[]]));
+    let alone = env.ours(&["check", &profile]).output();
+    let both = env.ours(&["check", &beside, &profile]).output();
+    assert_eq!(alone.succeeds().stdout, both.succeeds().stdout);
+    // Named without its profile, it is taken for one.
+    env.ours(&["check", &beside])
+        .output()
+        .ends_with(1)
+        .says("[not-a-profile]");
+}
+
+#[test]
 fn too_little_learning_is_a_gate() {
     let env = Env::new();
     let file = env.write("p.json", with(""));

@@ -53,6 +53,7 @@ mod report;
 mod roundtrip;
 mod runtimes;
 mod second_run;
+mod shipped;
 mod signals;
 mod storms;
 mod tools;

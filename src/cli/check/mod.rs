@@ -2,6 +2,7 @@
 
 mod forms;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::InstallerArg;
@@ -131,7 +132,14 @@ pub(super) struct Checked {
 
 pub(in crate::cli) fn run(args: &Args) -> Result<Exit, Error> {
     let mut all = Vec::with_capacity(args.profiles.len());
-    for path in &args.profiles {
+    // A shell's `profiles/*.json` names the evidence beside the profiles too.
+    let evidence = args.profiles.iter().map(|path| Evidence::path_for(path));
+    let evidence: BTreeSet<PathBuf> = evidence.collect();
+    let profiles = args
+        .profiles
+        .iter()
+        .filter(|path| !evidence.contains(*path));
+    for path in profiles {
         let mut findings = look(args, path)?;
         if args.fix && fix(path, &findings)? {
             findings = look(args, path)?;
