@@ -169,6 +169,7 @@ fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
         // Killing.
         ("pidfd_open", vec![]),
         ("pidfd_send_signal", vec![(1, Op::Eq, kill)]),
+        ("tgkill", vec![(2, Op::Eq, kill)]),
     ];
     let number = |fd: i32| u64::from(fd.unsigned_abs());
     for request in LISTENER_REQUESTS {
@@ -241,7 +242,7 @@ mod tests {
         let seize = u64::from(libc::PTRACE_SEIZE);
         let poke = u64::from(libc::PTRACE_POKEDATA);
         // The call, and which launchers may make it: a plain one, one that reports, one that reports signals.
-        let cases: [(&str, [u64; 3], [bool; 3]); 26] = [
+        let cases: [(&str, [u64; 3], [bool; 3]); 27] = [
             ("wait4", [u64::MAX, 0, 0], [true, true, true]),
             ("write", [2, 0, 0], [true, true, true]),
             ("write", [5, 0, 0], [true, true, true]),
@@ -264,7 +265,8 @@ mod tests {
             ("ptrace", [seize, 1, 0], [false, false, true]),
             ("ptrace", [poke, 1, 0], [false, false, false]),
             ("tgkill", [1, 1, 31], [false, false, true]),
-            ("tgkill", [1, 1, 9], [false, false, false]),
+            ("tgkill", [1, 1, 9], [false, true, true]),
+            ("tgkill", [1, 1, 19], [false, false, false]),
             ("mprotect", [0, 0, 4], [false, false, false]),
             ("execve", [0, 0, 0], [false, false, false]),
             ("process_vm_writev", [1, 0, 0], [false, false, false]),

@@ -231,7 +231,11 @@ impl Source {
                 }
                 logged.profile
             }
-            Form::Report => denied::read(&lossy).map_err(unreadable)?,
+            Form::Report => {
+                let reported = denied::read(&lossy).map_err(unreadable)?;
+                tell_left_out(name, &reported);
+                reported.profile
+            }
             Form::Systemd => {
                 let unit = systemd::read(&lossy, native).map_err(unreadable)?;
                 tell_notes(name, &unit.notes, args.host.strict)?;
@@ -270,6 +274,16 @@ impl Source {
                 ),
             ),
         }
+    }
+}
+
+/// Tells which architectures of a report are not taken over.
+pub(super) fn tell_left_out(name: &str, reported: &denied::Reported) {
+    for arch in &reported.left_out {
+        ui::warn(&format!(
+            "{name}: calls of {arch} are left out: the profile does not list that architecture, and to list it would \
+             allow there what all its rules allow"
+        ));
     }
 }
 

@@ -102,7 +102,8 @@ fn table(kinds: &[&Denial]) -> Vec<String> {
             by(kind),
             place.map_or(String::new(), |place| {
                 let file = Path::new(&place.library).file_name().unwrap_or_default();
-                format!("{}+{:#x}", file.to_string_lossy(), place.offset)
+                let file: String = file.to_string_lossy().chars().map(plain).collect();
+                format!("{file}+{:#x}", place.offset)
             }),
         ]
     };
@@ -163,7 +164,12 @@ fn plain(c: char) -> char {
 }
 
 fn next_steps(kinds: &[&Denial], context: &Context<'_>) -> Vec<String> {
-    let profile = quoted(context.profile.as_os_str().as_bytes());
+    // Control characters are ours to keep from the terminal, not ours to name.
+    let shown = |path: &Path| -> String {
+        let word = quoted(path.as_os_str().as_bytes());
+        word.chars().map(plain).collect()
+    };
+    let profile = shown(context.profile);
     let command = command(context.command);
     let mut lines = vec![
         "to allow what the program needs, learn it in another run:".to_owned(),
@@ -171,7 +177,7 @@ fn next_steps(kinds: &[&Denial], context: &Context<'_>) -> Vec<String> {
     ];
     if let Some(file) = context.file {
         lines.push("or take over all of the above:".to_owned());
-        let file = quoted(file.as_os_str().as_bytes());
+        let file = shown(file);
         lines.push(format!(
             "  seccomp-run merge {profile} {file} --force -o {profile}"
         ));
@@ -199,6 +205,9 @@ fn command(words: &[OsString]) -> String {
         return whole;
     }
     let first = words.into_iter().next().unwrap_or_default();
+    if first.len() > SHOWN || first.contains(char::is_control) {
+        return "...".to_owned();
+    }
     format!("{first} ...")
 }
 

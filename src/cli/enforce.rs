@@ -96,6 +96,10 @@ fn open(file: &Path) -> Result<Lines, Error> {
             file.display()
         ));
         match error.raw_os_error() {
+            Some(libc::ELOOP) => shown.hint("a link is not followed: name the file itself"),
+            Some(libc::EEXIST) => {
+                shown.hint("it holds something else than a report; name another file")
+            }
             Some(libc::ENXIO) => shown.hint("nobody reads this pipe; start its reader first"),
             _ => shown,
         }

@@ -109,15 +109,16 @@ fn read_one(file: &Path) -> Result<(Profile, Vec<Warning>), Error> {
     let mut start = [0; 64];
     let opened = std::fs::File::open(file).and_then(|mut file| file.read(&mut start));
     let start = opened.ok().and_then(|got| start.get(..got));
-    if !start.is_some_and(|start| denied::is_report(&String::from_utf8_lossy(start))) {
+    if !start.is_some_and(|start| crate::denials::is_report(&String::from_utf8_lossy(start))) {
         return input::read(file);
     }
     let name = file.display().to_string();
     let text = std::fs::read(file)
         .map_err(|error| Error::new(format!("cannot read '{name}': {error}")))?;
-    let profile = denied::read(&String::from_utf8_lossy(&text))
+    let reported = denied::read(&String::from_utf8_lossy(&text))
         .map_err(|error| super::convert::unreadable(&name, &error))?;
-    Ok((profile, Vec::new()))
+    super::convert::tell_left_out(&name, &reported);
+    Ok((reported.profile, Vec::new()))
 }
 
 /// The files that are meant, directories unfolded.

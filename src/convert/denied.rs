@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Unreadable;
 use crate::arch::Arch;
 use crate::denials::Denial;
-use crate::policy::Op;
+use crate::policy::{Op, Reason};
 use crate::profile::{Condition, Profile, Rule};
 use crate::syscall::{Sysno, is_32bit};
 
@@ -26,13 +26,18 @@ impl Call {
     /// The calls of a kind; `None` when no profile can hold them.
     pub(crate) fn of(denial: &Denial) -> Option<Self> {
         Some(Self {
-            sysno: denial.sysno().filter(|sysno| sysno.is_expressible())?,
+            sysno: denial
+                .sysno()
+                .filter(|sysno| sysno.is_expressible() && denial.reason() != Reason::BadArch)?,
             looked_at: denial.looked_at().to_vec(),
         })
     }
 }
 
-/// The profile that allows these calls; `None` when there are none.
+/// So many different sets of arguments are allowed one by one. Who needs more needs another rule.
+const MOST_KINDS: usize = 1024;
+
+/// The profile that allows these calls; `None` when there are none, or too many that differ in their arguments.
 pub(crate) fn profile(calls: impl IntoIterator<Item = Call>) -> Option<Profile> {
     let mut kinds: BTreeMap<Vec<Condition>, BTreeSet<String>> = BTreeMap::new();
     let mut arches = BTreeSet::new();
@@ -52,6 +57,9 @@ pub(crate) fn profile(calls: impl IntoIterator<Item = Call>) -> Option<Profile> 
         names.insert(call.sysno.to_string());
         arches.insert(call.sysno.arch);
     }
+    if kinds.len() > MOST_KINDS {
+        return None;
+    }
     let mut profile = Profile::learned(arches, []);
     for (conditions, names) in kinds {
         profile.rules.push(Rule {
@@ -63,17 +71,12 @@ pub(crate) fn profile(calls: impl IntoIterator<Item = Call>) -> Option<Profile> 
     (!profile.rules.is_empty()).then_some(profile)
 }
 
-/// Does a report begin so?
-pub(crate) fn is_report(start: &str) -> bool {
-    ["{\"event\":\"denied\"", "{\"event\":\"total\""]
-        .iter()
-        .any(|mark| start.starts_with(mark))
-}
-
 #[derive(Deserialize)]
 struct Line {
     arch: Option<String>,
     nr: u32,
+    #[serde(default)]
+    because: String,
     #[serde(default)]
     looked_at: Vec<Looked>,
 }
@@ -84,12 +87,23 @@ struct Looked {
     value: u64,
 }
 
+/// What a report says.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    /// What allows the calls that it lists.
+    pub(crate) profile: Profile,
+    /// Architectures that are left out: their calls were denied because the profile does not list them, and to list one
+    /// allows all that its rules allow.
+    pub(crate) left_out: BTreeSet<String>,
+}
+
 /// The profile that allows what a report lists.
 ///
 /// # Errors
 /// When a line cannot be understood, or none names a call that a profile can hold.
-pub(crate) fn read(text: &str) -> Result<Profile, Unreadable> {
+pub(crate) fn read(text: &str) -> Result<Reported, Unreadable> {
     let mut calls = Vec::new();
+    let mut left_out = BTreeSet::new();
     for (at, line) in text.lines().enumerate() {
         let wrong = |what: String| Unreadable::new(at + 1, what);
         let line: Line = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
@@ -99,8 +113,15 @@ pub(crate) fn read(text: &str) -> Result<Profile, Unreadable> {
         };
         let arch = Arch::from_short_name(&arch)
             .ok_or_else(|| wrong(format!("no architecture {}", super::quoted(&arch))))?;
-        if let Some(looked) = line.looked_at.iter().find(|looked| looked.index > 5) {
-            return Err(wrong(format!("no argument {}", looked.index)));
+        let mut indices = BTreeSet::new();
+        for looked in &line.looked_at {
+            if looked.index > 5 || !indices.insert(looked.index) {
+                return Err(wrong(format!("no argument {}", looked.index)));
+            }
+        }
+        if line.because == Reason::BadArch.to_string() {
+            left_out.insert(arch.to_string());
+            continue;
         }
         let sysno = Sysno { arch, nr: line.nr };
         if sysno.is_expressible() {
@@ -111,12 +132,15 @@ pub(crate) fn read(text: &str) -> Result<Profile, Unreadable> {
             });
         }
     }
-    profile(calls).ok_or_else(|| Unreadable::new(0, "no call in it that a profile can allow"))
+    let profile = profile(calls)
+        .ok_or_else(|| Unreadable::new(0, "no call in it that a profile can allow, or too many"))?;
+    Ok(Reported { profile, left_out })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::denials::is_report;
 
     #[test]
     fn a_report_becomes_what_allows_its_calls() {
@@ -126,7 +150,7 @@ mod tests {
 {"event":"total","arch":"x86","nr":20,"looked_at":[]}
 "#;
         assert!(is_report(text));
-        let profile = read(text).unwrap();
+        let profile = read(text).unwrap().profile;
         assert_eq!(profile.architectures, [Arch::X86_64, Arch::X86]);
         let rules: Vec<_> = profile
             .rules
@@ -156,6 +180,10 @@ mod tests {
             ("{}", "missing field `nr`"),
             ("{\"arch\":\"pdp11\",\"nr\":1}", "no architecture 'pdp11'"),
             (
+                "{\"arch\":\"x86\",\"nr\":1,\"looked_at\":[{\"index\":2,\"value\":1},{\"index\":2,\"value\":2}]}",
+                "no argument 2",
+            ),
+            (
                 "{\"arch\":\"x86\",\"nr\":1,\"looked_at\":[{\"index\":6,\"value\":1}]}",
                 "no argument 6",
             ),
@@ -163,6 +191,11 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.to_string().contains(want), "{text}: {error}");
         }
+        let foreign = "{\"event\":\"denied\",\"arch\":\"x86\",\"nr\":20,\"because\":\"its architecture is not listed\"}\n\
+                       {\"event\":\"denied\",\"arch\":\"x86_64\",\"nr\":41}";
+        let reported = read(foreign).unwrap();
+        assert_eq!(reported.profile.architectures, [Arch::X86_64]);
+        assert_eq!(reported.left_out, ["x86".to_owned()].into());
         assert!(!is_report("{\"defaultAction\": \"SCMP_ACT_ERRNO\"}"));
     }
 }

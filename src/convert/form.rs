@@ -20,7 +20,7 @@ pub(crate) enum Form {
 impl Form {
     /// The form of a text; `None` when it is none of them.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        if super::denied::is_report(text) {
+        if crate::denials::is_report(text) {
             return Some(Self::Report);
         }
         // Even what is no good JSON is better complained about by the reader of profiles.

@@ -85,6 +85,11 @@ impl Denial {
 const MOST: usize = 1024;
 
 impl Ledger {
+    /// Is there room for another kind?
+    pub(super) fn has_room(&self) -> bool {
+        self.kinds.len() < MOST
+    }
+
     /// How many calls of this kind there have been.
     pub(super) fn count_of(&self, kind: &Kind) -> u64 {
         let known = self.index.get(kind).and_then(|&at| self.kinds.get(at));

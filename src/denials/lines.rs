@@ -1,6 +1,6 @@
 //! The report while it grows: one JSON object a line, in a file that stays small and never makes anybody wait.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -21,12 +21,35 @@ impl Lines {
     /// The most bytes that the file holds.
     const MOST: u64 = 4 << 20;
 
-    /// Opens the file, or makes it. Lines are added to what it holds.
+    /// Opens the file, or makes it. Lines are added to what it holds, which must be lines of a report.
+    ///
+    /// A link is not followed: the command may be able to make one, and not to write what it leads to. Those of `/dev`
+    /// and `/proc` are the system's.
+    ///
+    /// # Errors
+    /// `ELOOP`: it is a link. `EEXIST`: it holds something else.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let regular = path.metadata().map_or(true, |meta| meta.is_file());
+        let system = path.starts_with("/dev") || path.starts_with("/proc");
         let mut options = OpenOptions::new();
-        if regular {
+        if regular && !system {
             options.read(true).append(true).create(true);
+            options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW);
+            let mut start = [0; 64];
+            let file = options.open(path)?;
+            let got = file.read_at(&mut start, 0)?;
+            let text = String::from_utf8_lossy(start.get(..got).unwrap_or_default());
+            if got > 0 && !super::is_report(&text) {
+                return Err(io::Error::from_raw_os_error(libc::EEXIST));
+            }
+            return Ok(Self {
+                length: Some(file.metadata()?.len()),
+                file,
+                lost: 0,
+            });
+        }
+        if regular {
+            options.append(true);
         } else {
             // A pipe, say. Reading it would keep it open when its reader has gone.
             options.write(true);
@@ -34,9 +57,8 @@ impl Lines {
         let file = options
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(path)?;
-        let length = file.metadata().ok().filter(Metadata::is_file);
         Ok(Self {
-            length: length.map(|meta| meta.len()),
+            length: None,
             file,
             lost: 0,
         })
@@ -70,7 +92,11 @@ impl Lines {
 
     /// Drops the older half of the lines.
     fn shorten(&mut self) -> io::Result<()> {
-        let mut kept = vec![0; usize::try_from(Self::MOST / 2).unwrap_or(0)];
+        let size = usize::try_from(Self::MOST / 2).unwrap_or(0);
+        let mut kept = Vec::new();
+        kept.try_reserve_exact(size)
+            .map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        kept.resize(size, 0);
         let from = self.length.unwrap_or(0).saturating_sub(Self::MOST / 2);
         let got = self.file.read_at(&mut kept, from)?;
         kept.truncate(got);
@@ -91,7 +117,7 @@ mod tests {
     fn a_file_stays_small_and_keeps_the_newest_lines_whole() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("denied.jsonl");
-        std::fs::write(&path, "{\"before\":1}\n").unwrap();
+        std::fs::write(&path, "{\"event\":\"denied\",\"number\":-1}\n").unwrap();
         let mut lines = Lines::open(&path).unwrap();
         let long = "x".repeat(1000);
         for number in 0..20_000 {
@@ -108,6 +134,21 @@ mod tests {
             .collect();
         assert_eq!(numbers.last(), Some(&19_999));
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (other, link) = (dir.path().join("other"), dir.path().join("link"));
+        std::fs::write(&other, "precious\n").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let refused = |path| Lines::open(path).unwrap_err().raw_os_error();
+        assert_eq!(refused(&other), Some(libc::EEXIST));
+        assert_eq!(refused(&link), Some(libc::ELOOP));
+        std::fs::remove_file(&other).unwrap();
+        assert_eq!(refused(&link), Some(libc::ELOOP));
+        assert!(!other.exists());
+        assert!(Lines::open(Path::new("/dev/null")).is_ok());
     }
 
     #[test]

@@ -29,6 +29,13 @@ pub(crate) use reporter::{Report, Reporter};
 
 use crate::policy::Policy;
 
+/// Does the text of a report begin so?
+pub(crate) fn is_report(start: &str) -> bool {
+    ["{\"event\":\"denied\"", "{\"event\":\"total\""]
+        .iter()
+        .any(|mark| start.starts_with(mark))
+}
+
 /// The policy that a reporting filter is made of: see [`policy`].
 pub(crate) fn asking(policy: &Policy) -> Policy {
     policy::asking(policy)

@@ -1,5 +1,6 @@
 //! The one who is asked about calls: takes down what is denied, and gives the answer of the policy.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,13 +10,14 @@ use super::decode::decode;
 use super::ledger::{Denial, Details, Kind, Ledger};
 use super::lines::Lines;
 use super::policy::hides_calls;
-use super::trap;
+use super::trap::{self, Traps};
 use crate::action::Action;
 use crate::peek::{Maps, Memory, process_of, thread_name};
 use crate::policy::Policy;
 use crate::supervise::Aside;
 use crate::sys::listener::{Answer, Buffer, Listener, Notification};
 use crate::sys::signal::{self, Signal};
+use crate::sys::wait::RawStop;
 use crate::sys::{Errno, Tid, process};
 use crate::syscall::Sysno;
 
@@ -28,6 +30,7 @@ pub(crate) struct Reporter {
     command: Tid,
     buffer: Buffer,
     policy: Policy,
+    traps: Traps,
     lines: Option<Lines>,
     report: Report,
 }
@@ -63,6 +66,7 @@ impl Reporter {
             command: 0,
             buffer: Buffer::new()?,
             policy,
+            traps: Traps::default(),
             lines,
             report: Report::default(),
         })
@@ -87,7 +91,8 @@ impl Reporter {
     /// What there is to tell; the file gets its last lines.
     pub(crate) fn finish(mut self) -> Report {
         if let Some(lines) = &mut self.lines {
-            for denial in self.report.ledger.sorted() {
+            // Should the file be too small for all, the oldest lines go: the most frequent ones come last.
+            for denial in self.report.ledger.sorted().into_iter().rev() {
                 lines.add(&Line::total(denial));
             }
             self.report.lines_lost = lines.lost;
@@ -124,6 +129,7 @@ impl Reporter {
         // What is told of it must be read before the answer lets it go.
         let count = self.report.ledger.count_of(&kind) + 1;
         let told = count <= LINES_EACH && self.lines.is_some() || count.is_power_of_two();
+        let told = told && (count > 1 || self.report.ledger.has_room());
         let details = told.then(|| details(&asked, sysno));
         if !self.answer(listener, &asked, action) {
             // Interrupted, it comes again.
@@ -143,7 +149,7 @@ impl Reporter {
             // Nobody traces it on our behalf: what the kernel gives then.
             Action::Trace(_) | Action::Notify => Answer::Fail(Errno::ENOSYS as u16),
             Action::Trap if trap::is_handled(asked) => {
-                match trap::deliver(listener, asked, &mut self.buffer) {
+                match self.traps.deliver(listener, asked, &mut self.buffer) {
                     Ok(()) => return true,
                     Err(Errno::ENOENT) => return false,
                     Err(_) => self.spare(),
@@ -187,6 +193,14 @@ impl Aside for Reporter {
     fn gone(&mut self) {
         self.listener = None;
     }
+
+    fn stopped(&mut self, tid: Tid, stop: RawStop) -> Option<RawStop> {
+        self.traps.stopped(tid, stop)
+    }
+
+    fn ended(&mut self, tid: Tid) {
+        self.traps.ended(tid);
+    }
 }
 
 /// Kills the process that waits. Returns which it was, where `/proc` tells.
@@ -201,14 +215,24 @@ fn kill(listener: &Listener, asked: &Notification) -> Result<Option<Tid>, Errno>
     if !listener.waits(asked) {
         return Err(Errno::ENOENT);
     }
-    signal::send(fd?.as_fd(), Signal::KILL)?;
+    match fd {
+        Ok(fd) => signal::send(fd.as_fd(), Signal::KILL)?,
+        // The program can take our descriptors away (prlimit), not its own end.
+        Err(_) => signal::send_to_thread(process.unwrap_or(asked.tid), asked.tid, Signal::KILL)?,
+    }
     Ok(process)
 }
 
 /// What is told of a call. Some of it is the program's own word.
 fn details(asked: &Notification, sysno: Option<Sysno>) -> Details {
     let memory = Memory::open_to_read(asked.tid);
-    let text = |address| memory.as_ref().ok()?.text(address, PATH);
+    let maps = RefCell::new(Maps::default());
+    let text = |address| {
+        let at_hand = maps.borrow_mut().is_at_hand(asked.tid, address, asked.ip);
+        let memory = memory.as_ref().ok().filter(|_| at_hand)?;
+        memory.text(address, PATH)
+    };
+    let place = maps.borrow_mut().place(asked.tid, asked.ip);
     Details {
         call: match sysno {
             Some(sysno) => decode(sysno, &asked.args, &text),
@@ -216,7 +240,7 @@ fn details(asked: &Notification, sysno: Option<Sysno>) -> Details {
         },
         tid: asked.tid,
         thread: thread_name(asked.tid),
-        place: Maps::default().place(asked.tid, asked.ip),
+        place,
         args: asked.args,
     }
 }

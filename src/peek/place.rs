@@ -1,7 +1,7 @@
 //! Where in which file a call was made: `proc_pid_maps(5)`.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::ops::Range;
 
 use crate::recording::Place;
@@ -19,6 +19,8 @@ pub(crate) struct Maps {
 struct Mapped {
     addresses: Range<u64>,
     offset: u64,
+    /// Where the file is: major and minor number, as text.
+    device: String,
     file: String,
 }
 
@@ -35,20 +37,37 @@ impl Maps {
                 files: Vec::new(),
             };
         }
-        let known = self
-            .files
-            .iter()
-            .position(|mapped| mapped.addresses.contains(&at));
-        let mapped = if let Some(known) = known {
-            self.files.get(known)?
-        } else {
-            self.files.push(find(tid, at)?);
-            self.files.last()?
-        };
+        let mapped = self.mapped(at)?;
         (!mapped.file.is_empty()).then(|| Place {
             library: mapped.file.clone(),
             offset: at - mapped.addresses.start + mapped.offset,
         })
+    }
+
+    /// Can what lies at `address` be read without waiting for somebody? That is so in memory of the task's own, and in
+    /// files from where the code at `ip` comes. A page of another file may have to be fetched first, by a server that
+    /// does not answer.
+    pub(crate) fn is_at_hand(&mut self, tid: Tid, address: u64, ip: u64) -> bool {
+        // The maps of this task are known from here on.
+        let _ = self.place(tid, ip);
+        let code = self.mapped(ip).map(|mapped| mapped.device.clone());
+        let mapped = self.mapped(address);
+        mapped.is_some_and(|mapped| {
+            mapped.device == NO_DEVICE || Some(&mapped.device) == code.as_ref()
+        })
+    }
+
+    fn mapped(&mut self, at: u64) -> Option<&Mapped> {
+        let known = self
+            .files
+            .iter()
+            .position(|mapped| mapped.addresses.contains(&at));
+        if let Some(known) = known {
+            self.files.get(known)
+        } else {
+            self.files.push(find(self.tid, at)?);
+            self.files.last()
+        }
     }
 
     /// Something else is mapped now.
@@ -57,13 +76,31 @@ impl Maps {
     }
 }
 
-/// The mapping that holds an address.
+/// The device of memory without a file.
+const NO_DEVICE: &str = "00:00";
+
+/// The mapping that holds an address, if it is among the first: a program can have tens of thousands of them, and
+/// with long names.
 fn find(tid: Tid, address: u64) -> Option<Mapped> {
+    const MOST: u64 = 1 << 20;
+    let maps = File::open(format!("/proc/{tid}/maps")).ok()?.take(MOST);
     // The file says that it has no size, and would be read in tiny pieces.
-    let mut maps = String::with_capacity(1 << 15);
-    let mut file = File::open(format!("/proc/{tid}/maps")).ok()?;
-    file.read_to_string(&mut maps).ok()?;
-    maps.lines().find_map(|line| {
+    let mut maps = BufReader::with_capacity(1 << 15, maps);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if maps.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(mapped) = Mapped::holding(address, line.trim_end_matches('\n')) {
+            return Some(mapped);
+        }
+    }
+}
+
+impl Mapped {
+    /// The mapping of this line, if it holds the address.
+    fn holding(address: u64, line: &str) -> Option<Self> {
         // ADDRESSES PERMISSIONS OFFSET DEVICE INODE FILE, with spaces before the file.
         let mut fields = line.splitn(6, ' ');
         let (start, end) = fields.next()?.split_once('-')?;
@@ -72,12 +109,13 @@ fn find(tid: Tid, address: u64) -> Option<Mapped> {
         if !addresses.contains(&address) {
             return None;
         }
-        Some(Mapped {
+        Some(Self {
             addresses,
             offset: hex(fields.nth(1)?)?,
-            file: fields.nth(2).unwrap_or_default().trim_start().to_owned(),
+            device: fields.next()?.to_owned(),
+            file: fields.nth(1).unwrap_or_default().trim_start().to_owned(),
         })
-    })
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,11 @@ impl Call {
 }
 
 impl Registers {
+    /// Can [`Registers::roll_back`] be done on this machine?
+    pub(crate) const fn can_be_rolled_back() -> bool {
+        AUDIT.is_some()
+    }
+
     /// Can tracees that make calls of this architecture (`AUDIT_ARCH_*`) be made to call something?
     pub(crate) fn can_call(audit: u32) -> bool {
         AUDIT == Some(audit)

@@ -33,6 +33,14 @@ impl Signal {
     pub(crate) const TTOU: Self = Self(libc::SIGTTOU);
     pub(crate) const SYS: Self = Self(libc::SIGSYS);
 
+    /// Does it stop a process that does not handle it?
+    pub(crate) const fn stops(self) -> bool {
+        matches!(
+            self.0,
+            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+        )
+    }
+
     /// The signal of a number that the kernel gave.
     pub(crate) const fn from_raw(number: i32) -> Self {
         Self(number)
