@@ -45,13 +45,13 @@ runs() { sql >/dev/null 2>log/sql || fail "$(cat log/sql)"; }
 ready() { [ "$(sql -Atc 'select not pg_is_in_recovery()')" = t ]; }
 
 work() {
-	local rows=20000 seconds=1 pid
-	! full || { rows=300000; seconds=8; }
+	local rows=5000 length="-t 50" pid
+	! full || { rows=300000; length="-T 8"; }
 	start $bin/postgres -D /srv/demo/data
 	await ready
 	$bin/pgbench -h localhost -U postgres -i -q -s 1 postgres >/dev/null 2>&1 || fail "pgbench -i"
-	PGSSLMODE=require $bin/pgbench -h localhost -U postgres -c 4 -T "$seconds" postgres >/dev/null 2>log/bench || fail "pgbench, TLS"
-	$bin/pgbench -h /srv/demo/files -U postgres -c 4 -T "$seconds" -M prepared postgres >/dev/null 2>log/bench || fail "pgbench, socket"
+	PGSSLMODE=require $bin/pgbench -h localhost -U postgres -c 4 $length postgres >/dev/null 2>log/bench || fail "pgbench, TLS"
+	$bin/pgbench -h /srv/demo/files -U postgres -c 4 $length -M prepared postgres >/dev/null 2>log/bench || fail "pgbench, socket"
 	runs <<-END
 		create table t as select i, md5(i::text) as text from generate_series(1, $rows) i;
 		create index on t (text);
