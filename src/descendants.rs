@@ -40,12 +40,13 @@ pub(crate) fn is_any_child_traced() -> bool {
     })
 }
 
-/// Kills all descendants of this process but these children and theirs.
-pub(crate) fn kill_all_but(spared: &BTreeSet<i32>) {
+/// Kills all descendants of this process but these children and theirs. Returns who is not gone all the same, and its
+/// name: who sleeps in the kernel where no signal gets through, or is frozen.
+pub(crate) fn kill_all_but(spared: &BTreeSet<i32>) -> Vec<(i32, String)> {
     for _ in 0..ROUNDS {
         let found: BTreeSet<i32> = descendants(spared);
         if found.is_empty() {
-            return;
+            break;
         }
         for pid in found {
             // It fails when it has ended by itself.
@@ -53,6 +54,15 @@ pub(crate) fn kill_all_but(spared: &BTreeSet<i32>) {
         }
         process::pause();
     }
+    let left = descendants(spared).into_iter();
+    left.map(|pid| {
+        let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        (
+            pid,
+            String::from_utf8_lossy(name.trim_ascii_end()).into_owned(),
+        )
+    })
+    .collect()
 }
 
 /// Everybody below this process who has not ended yet.

@@ -248,6 +248,17 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
             "learning was ended before the last process was; what it would have done since is not in the profile",
         );
     }
+    if !learned.left.is_empty() {
+        // A name is the process's choice.
+        let left = learned.left.iter();
+        let left: Vec<String> = left
+            .map(|(pid, name)| format!("{pid} ({})", name.escape_debug()))
+            .collect();
+        ui::warn(&format!(
+            "killed, but not gone yet, being frozen or in a system call that no signal interrupts: {}",
+            left.join(", ")
+        ));
+    }
     if !learned.overruled.is_empty() {
         let names: Vec<&str> = learned.overruled.iter().map(String::as_str).collect();
         ui::warn(&format!(

@@ -84,6 +84,8 @@ pub(crate) struct Learned {
     pub(crate) end: Option<End>,
     /// Learning was ended while somebody was still running.
     pub(crate) cut_short: bool,
+    /// Who was killed for it and is not gone yet: the pid and the name.
+    pub(crate) left: Vec<(i32, String)>,
     /// What it did.
     pub(crate) recording: Recording,
     /// What was written; `None` when the command never ran.
@@ -135,8 +137,9 @@ pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError>
         jobs: JobControl::default(),
     };
     let ended = session.watch();
+    let mut left = Vec::new();
     if matches!(ended, Ok(Watched::ToldToEnd) | Err(_)) {
-        descendants::kill_all_but(&strangers);
+        left = descendants::kill_all_but(&strangers);
     }
     if let Some(failure) = session.traced.child.failure() {
         return Err(LaunchError::of(failure, &session.command).into());
@@ -160,6 +163,7 @@ pub(crate) fn run(start: Start, request: Request) -> Result<Learned, LearnError>
     Ok(Learned {
         end,
         cut_short,
+        left,
         recording,
         profile,
         evidence,

@@ -56,6 +56,7 @@ mod second_run;
 mod shipped;
 mod signals;
 mod storms;
+mod stuck;
 mod tools;
 mod transparency;
 mod unchanged;
