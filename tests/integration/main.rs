@@ -19,6 +19,7 @@
 mod bad_input;
 mod check;
 mod cli;
+mod containers;
 mod convert;
 mod denials;
 mod diff;
