@@ -11,7 +11,7 @@ needed=(
 	gcc:gcc gcc:libc6-dev strace:strace nginx:nginx-light redis-server:redis-server redis-benchmark:redis-tools wrk:wrk
 	curl:curl git:git python3:python3 busybox:busybox-static bwrap:bubblewrap setpriv:util-linux ps:procps
 	bpftrace:bpftrace gdb:gdb node:nodejs perl:perl make:make sqlite3:sqlite3 jq:jq bc:bc zip:zip
-	runc:runc systemd-analyze:systemd docker-compose:docker-compose
+	runc:runc tini:tini dumb-init:dumb-init systemd-analyze:systemd docker-compose:docker-compose
 )
 export PATH="$PATH:/usr/sbin:/sbin"
 missing=()
