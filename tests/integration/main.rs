@@ -16,6 +16,7 @@
     reason = "clippy relaxes most of these inside #[test] functions only, and this crate is nothing but tests"
 )]
 
+mod attacks;
 mod bad_input;
 mod check;
 mod cli;
