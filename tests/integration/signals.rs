@@ -1,6 +1,6 @@
 //! What is sent to the launcher reaches the command, once.
 
-use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, kill_stray, needs};
+use crate::harness::{Build, Env, Running, SECCOMP_RUN, fixture, kill_stray, needs, ordinary_user};
 use crate::profile::{Profile, all_but};
 
 /// All that can be forwarded: not KILL and STOP, not CHLD (the launcher's own), not the faults, not 32 and
@@ -237,5 +237,64 @@ fn a_signal_to_the_process_group_comes_twice_but_not_the_one_that_continues() {
         for line in ["got 15\n", "got 40\n"] {
             assert_eq!(out.stdout.matches(line).count(), times, "{out}");
         }
+    }
+}
+
+/// Sent to the launcher, each signal has the effect that it has natively, whatever the command does with it.
+#[test]
+fn default_ignored_and_blocked_signals_do_what_they_do_without_the_launcher() {
+    let env = Env::new();
+    let profile = env.write("p.json", all_but(&[("acct", "SCMP_ACT_ERRNO")]));
+    let ours = env.copy_program(SECCOMP_RUN, "ours");
+    let program = env.copy_program(&fixture("dispositions", Build::Static), "dispositions");
+    let users: [&[&str]; 2] = [&["env"], ordinary_user()];
+    for user in users {
+        let start = |how: &'static str| {
+            let words = [user, &[&ours, "--enforce", &profile, "--", &program, how]].concat();
+            let mut run = env.run(&words).limit(20).start();
+            run.until("the command", |r| r.stdout().contains("ready"));
+            let line = run.stdout();
+            let pid = line.split_whitespace().nth(1).unwrap();
+            (run, pid.parse::<i32>().unwrap())
+        };
+        let all = || (1..=64).filter(|s| ![9, 17, 19].contains(s));
+        // What stops, or is ignored by default: job control's are ignored in an orphaned group.
+        let harmless = [18, 20, 21, 22, 23, 28];
+        for signal in all().filter(|s| !harmless.contains(s)) {
+            let (run, _) = start("default");
+            run.signal(signal);
+            run.wait().ends_with(128 + signal);
+        }
+        for (how, signals) in [
+            ("default", harmless.to_vec()),
+            ("ignored", all().collect::<Vec<i32>>()),
+        ] {
+            let (run, pid) = start(how);
+            for &signal in &signals {
+                run.signal(signal);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let state = crate::harness::stat(pid).unwrap();
+            assert_eq!(state[0], "S", "{how}");
+            kill_stray(pid);
+            run.wait().ends_with(137);
+        }
+        let (run, _) = start("blocked");
+        let mut wanted = Vec::new();
+        for signal in all() {
+            // A stop signal takes a waiting SIGCONT away, and the other way round.
+            if [18, 20, 21, 22].contains(&signal) {
+                continue;
+            }
+            run.signal(signal);
+            wanted.push(format!("got {signal}"));
+        }
+        let out = run.wait();
+        out.ends_with(7);
+        // Faults come first; each once.
+        let mut got: Vec<&str> = out.stdout.lines().skip(1).collect();
+        let number = |line: &&str| line[4..].parse::<i32>().unwrap();
+        got.sort_by_key(number);
+        assert_eq!(got, wanted, "{out}");
     }
 }
