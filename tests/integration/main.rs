@@ -32,6 +32,7 @@ mod exit_status;
 mod explain;
 mod fails_closed;
 mod harness;
+mod hazards;
 mod hostile;
 mod init;
 mod killed_learner;
