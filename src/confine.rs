@@ -87,10 +87,12 @@ pub(crate) fn confine(
 fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Policy {
     let ours = u64::from(std::process::id());
     let exec = u64::from(libc::PROT_EXEC.cast_unsigned());
-    let rules: [(&str, &[Given]); 26] = [
+    let continued = u64::from((libc::WCONTINUED | libc::WNOHANG).unsigned_abs());
+    let rules: [(&str, &[Given]); 27] = [
         // Its work.
         ("rt_sigtimedwait", &[]),
         ("wait4", &[]),
+        ("waitid", &[(3, Op::Eq, continued)]),
         ("pidfd_send_signal", &[(0, Op::Eq, command)]),
         ("write", &[(0, Op::Eq, 2)]),
         ("write", &[(0, Op::Eq, gate)]),
@@ -244,6 +246,8 @@ mod tests {
         // The call, and which launchers may make it: a plain one, one that reports, one that reports signals.
         let cases: [(&str, [u64; 3], [bool; 3]); 27] = [
             ("wait4", [u64::MAX, 0, 0], [true, true, true]),
+            // It may ask for a continued child, not for another's status.
+            ("waitid", [1, 0, 0], [false, false, false]),
             ("write", [2, 0, 0], [true, true, true]),
             ("write", [5, 0, 0], [true, true, true]),
             ("write", [8, 0, 0], [false, true, true]),

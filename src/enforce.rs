@@ -19,7 +19,7 @@ use crate::sys::caps::{CapDrop, SYS_PTRACE, bounding};
 use crate::sys::signal::{self, Signal};
 use crate::sys::spawn::{Child, Gate, Seal, Stage};
 use crate::sys::wait::End;
-use crate::sys::{Errno, seccomp};
+use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
 
 /// What to run, under what.
@@ -234,6 +234,8 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
         Stay::No => (None, None),
         Stay::Yes { linger, report } => (Some(linger), report),
     };
+    // From here on no signal is lost, not even as PID 1, where what nobody handles or blocks is discarded.
+    let caller = launch::take_over()?;
     let asking = report.is_some().then(|| denials::asking(&policy));
     let installed = asking.as_ref().unwrap_or(&policy);
     check_kernel(installed)?;
@@ -242,7 +244,7 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
         .map(|Reported { lines }| Reporter::new(policy, lines))
         .transpose()
         .map_err(EnforceError::NoSeccomp)?;
-    let mut plan = launch::plan(&command, launch::take_over()?)?;
+    let mut plan = launch::plan(&command, caller)?;
     if privileges.allow_new {
         plan.allow_new_privs();
     }
@@ -255,6 +257,7 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
         return Err(LaunchError::of(failure, &command).into());
     };
     let child = plan.spawn().map_err(LaunchError::from)?;
+    process::leave_directory();
     let held = privileges.current.permitted;
     let (end, report) = match reporter {
         None => (look_after(child, &command, held, linger)?, None),

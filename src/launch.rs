@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::command::Command;
 use crate::exit::Exit;
-use crate::sys::signal::Mask;
+use crate::sys::signal::{Mask, Signal};
 use crate::sys::spawn::{Child, Failure, Image, Plan, SpawnError, Stage};
 use crate::sys::{Errno, process, signal};
 
@@ -86,6 +86,7 @@ pub(crate) const fn exec_exit(errno: Errno) -> Exit {
 pub(crate) struct Caller {
     mask: Mask,
     child_ignored: bool,
+    death_signal: Option<Signal>,
 }
 
 /// Blocks all signals, so that none is lost from here on.
@@ -95,9 +96,12 @@ pub(crate) fn take_over() -> Result<Caller, LaunchError> {
         signal::is_ignored(libc::SIGCHLD).map_err(setup("read signal dispositions"))?;
     signal::set_ignored(libc::SIGCHLD, false).map_err(setup("set signal dispositions"))?;
     let mask = signal::block_all().map_err(setup("block signals"))?;
+    let death_signal =
+        process::parent_death_signal().map_err(setup("read the parent death signal"))?;
     Ok(Caller {
         mask,
         child_ignored,
+        death_signal,
     })
 }
 
@@ -109,7 +113,13 @@ pub(crate) fn plan(command: &Command, caller: Caller) -> Result<Plan, LaunchErro
         args,
         env: process::environment(),
     };
-    Plan::new(image, caller.mask, caller.child_ignored).map_err(setup("allocate memory"))
+    let plan = Plan::new(image, caller.mask, caller.child_ignored);
+    let mut plan = plan.map_err(setup("allocate memory"))?;
+    // A fork clears it. The command shall see it, and not outlive us where we are killed by it.
+    if let Some(signal) = caller.death_signal {
+        plan.die_with_launcher(signal);
+    }
+    Ok(plan)
 }
 
 /// Becomes the command, with nothing added and nothing taken away. Returns only why that failed.

@@ -46,15 +46,23 @@ pub(crate) struct Duties<'a> {
 /// descendants is left alone; when we are PID 1, our own end ends them.
 pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Errno> {
     let mut jobs = JobControl::default();
+    // A SIGCONT that continued the command, and waits here as well, went to both of us. One that comes later is another.
+    let mut continued = false;
     loop {
         if let Some(end) = duties.reap(child, &mut jobs)? {
             duties.linger()?;
             return Ok(end);
         }
-        if let Some(taken) = duties.take_signal(None)? {
+        continued |= wait::was_continued(child.pid());
+        let Some(taken) = duties.take_signal(continued.then(Instant::now))? else {
+            continued = false;
+            continue;
+        };
+        continued |= wait::was_continued(child.pid());
+        if taken.signal != Signal::CONT || !continued {
             forward(child, taken);
-            jobs.taken(taken.signal);
         }
+        jobs.taken(taken.signal);
     }
 }
 
@@ -215,14 +223,19 @@ fn is_ours(taken: Taken) -> bool {
         sender,
     } = taken;
     let us = i32::try_from(std::process::id()) == Ok(sender);
-    // A write of ours to a closed pipe raises SIGPIPE in the name of this process.
-    if signal == Signal::CHLD || (us && !by_kernel) {
+    if signal == Signal::CHLD || (us && !by_kernel && is_raised_by_work(signal)) {
         return true;
     }
     // The terminal signals its whole foreground group, and the command is in our group. Only a hang-up
     // reaches the leader of the session alone.
     let leader_only = matches!(signal, Signal::HUP | Signal::CONT) && process::leads_session();
     by_kernel && is_from_terminal(signal) && !leader_only
+}
+
+/// Is this a signal that we get in our own name? A write to a closed pipe or beyond the size that a file may have
+/// raises one, and the tracer wakes us by one. Any other was pending when we were started, and would be the command's.
+fn is_raised_by_work(signal: Signal) -> bool {
+    matches!(signal, Signal::PIPE | Signal::XFSZ | Signal::URG)
 }
 
 fn is_from_terminal(signal: Signal) -> bool {
@@ -252,8 +265,10 @@ mod tests {
             (Signal::TERM, false, 0, false),
             (Signal::WINCH, true, 0, true),
             (Signal::CHLD, false, 77, true),
-            (Signal::from_raw(libc::SIGPIPE), false, us, true),
-            (Signal::from_raw(libc::SIGPIPE), false, 1, false),
+            (Signal::PIPE, false, us, true),
+            (Signal::PIPE, false, 1, false),
+            (Signal::XFSZ, false, us, true),
+            (Signal::USR1, false, us, false),
             (Signal::from_raw(40), false, 1, false),
         ];
         for (signal, by_kernel, sender, want) in cases {

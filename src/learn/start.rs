@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::filter::{Launch, arm};
 use crate::launch::{self, Caller, LaunchError, setup};
 use crate::sys::Errno;
-use crate::sys::signal;
+use crate::sys::signal::{self, Signal};
 use crate::sys::spawn::{Child, Gate, Plan, Seal};
 use crate::trace::{self, Desk, Knowledge, Live, Manner, TraceError, Tracer, Unknown};
 
@@ -157,7 +157,7 @@ fn plan(start: &Start, caller: Caller) -> Result<Plan, LaunchError> {
     }
     if start.manner.may_inject() {
         // What is traced dies with its tracer. What is not would run on, and fail at every unknown call.
-        plan.die_with_launcher();
+        plan.die_with_launcher(Signal::KILL);
     }
     Ok(plan)
 }

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use super::signal::Signal;
 use super::{Errno, ONE, Tid, ZERO, check, check_int};
 
 /// Sets `no_new_privs`: from here on, no exec gains privileges. Async-signal-safe.
@@ -31,12 +32,21 @@ pub(crate) fn secret() -> Result<[u64; 3], Errno> {
     }
 }
 
-/// Has this process killed when the thread that forked it ends. `parent` is the pid of that thread's process: when
+/// The signal that this process gets when its parent ends; `None`: none.
+pub(crate) fn parent_death_signal() -> Result<Option<Signal>, Errno> {
+    let mut number: libc::c_int = 0;
+    let to = &raw mut number;
+    // SAFETY: writes an int to a local; the unused arguments must be 0.
+    check_int(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, to, ZERO, ZERO, ZERO) })?;
+    Ok((number != 0).then_some(Signal::from_raw(number)))
+}
+
+/// Has this process get a signal when the thread that forked it ends. `parent` is the pid of that thread's process: when
 /// it has ended already, nothing would happen any more. Async-signal-safe.
-pub(crate) fn die_with(parent: Tid) -> Result<(), Errno> {
-    let kill = libc::c_ulong::from(libc::SIGKILL.unsigned_abs());
+pub(crate) fn die_with(parent: Tid, signal: Signal) -> Result<(), Errno> {
+    let number = libc::c_ulong::from(signal.as_raw().unsigned_abs());
     // SAFETY: takes numbers only.
-    check_int(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, kill, ZERO, ZERO, ZERO) })?;
+    check_int(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number, ZERO, ZERO, ZERO) })?;
     // SAFETY: takes nothing and cannot fail.
     if unsafe { libc::getppid() } == parent {
         Ok(())
@@ -107,6 +117,12 @@ pub(crate) fn release_files(mut keep: Vec<i32>) -> Result<(), Errno> {
     let (reader, writer) = std::io::pipe().map_err(|_| Errno::EMFILE)?;
     duplicate_onto(reader.as_fd(), 0)?;
     duplicate_onto(writer.as_fd(), 1)
+}
+
+/// Goes to the root: who stays behind should keep no file system busy.
+pub(crate) fn leave_directory() {
+    // Where that is refused, nothing is lost but that.
+    let _ = std::env::set_current_dir("/");
 }
 
 fn close_range(first: i32, last: i32) -> Result<(), Errno> {

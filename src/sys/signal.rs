@@ -25,12 +25,15 @@ impl Signal {
     pub(crate) const WINCH: Self = Self(libc::SIGWINCH);
     pub(crate) const USR1: Self = Self(libc::SIGUSR1);
     pub(crate) const KILL: Self = Self(libc::SIGKILL);
+    pub(crate) const PIPE: Self = Self(libc::SIGPIPE);
     pub(crate) const TERM: Self = Self(libc::SIGTERM);
     pub(crate) const CHLD: Self = Self(libc::SIGCHLD);
     pub(crate) const CONT: Self = Self(libc::SIGCONT);
     pub(crate) const TSTP: Self = Self(libc::SIGTSTP);
     pub(crate) const TTIN: Self = Self(libc::SIGTTIN);
     pub(crate) const TTOU: Self = Self(libc::SIGTTOU);
+    pub(crate) const URG: Self = Self(libc::SIGURG);
+    pub(crate) const XFSZ: Self = Self(libc::SIGXFSZ);
     pub(crate) const SYS: Self = Self(libc::SIGSYS);
 
     /// Does it stop a process that does not handle it?

@@ -78,8 +78,8 @@ pub(crate) struct Plan {
     mask: Mask,
     child_ignored: bool,
     no_new_privs: bool,
-    /// The process whose end shall end the command.
-    dies_with: Option<Tid>,
+    /// The process whose end shall signal the command, and how.
+    dies_with: Option<(Tid, Signal)>,
     caps: Option<CapDrop>,
     seal: Option<Seal>,
     /// The launch secret, once it is drawn.
@@ -202,9 +202,10 @@ impl Plan {
         self.no_new_privs = false;
     }
 
-    /// Lets the command die with the thread that spawns it.
-    pub(crate) fn die_with_launcher(&mut self) {
-        self.dies_with = Tid::try_from(std::process::id()).ok();
+    /// Lets the command have this signal when the thread that spawns it ends.
+    pub(crate) fn die_with_launcher(&mut self, signal: Signal) {
+        let us = Tid::try_from(std::process::id());
+        self.dies_with = us.ok().map(|us| (us, signal));
     }
 
     /// Gives up these capabilities.
@@ -258,6 +259,8 @@ impl Plan {
     /// the filter failed; after that it leaves with the exit code that the execve's errno stands for. `code`
     /// must be async-signal-safe: the filter may deny whatever it would call.
     pub(crate) fn exec(mut self, code: fn(Errno) -> u8) -> Failure {
+        // Our parent stays the parent, and what it asked for in force.
+        self.dies_with = None;
         let failure = match self.steps(&Link::NONE) {
             Ok(never) => match never {},
             Err(failure) => failure,
@@ -273,8 +276,8 @@ impl Plan {
     /// The steps in their order. Async-signal-safe.
     fn steps(&mut self, link: &Link) -> Result<std::convert::Infallible, Failure> {
         let at = |stage| move |errno| Failure { stage, errno };
-        if let Some(launcher) = self.dies_with {
-            process::die_with(launcher).map_err(at(Stage::Gate))?;
+        if let Some((launcher, signal)) = self.dies_with {
+            process::die_with(launcher, signal).map_err(at(Stage::Gate))?;
         }
         self.listen_pid.inspect(|&entry| write_pid(entry));
         self.restore_signals().map_err(at(Stage::Signals))?;

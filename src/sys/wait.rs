@@ -3,6 +3,8 @@
 //! Our own decoding, because nix cannot represent real-time signals: its `waitpid` answers `EINVAL` for a
 //! tracee stopped by one, and the stop is consumed.
 
+use std::mem::MaybeUninit;
+
 use super::ptrace::Stopped;
 use super::signal::Signal;
 use super::{Errno, Tid, check_int};
@@ -83,6 +85,19 @@ pub(crate) fn next(who: Tid, block: Block) -> Result<Option<(Tid, Change)>, Errn
     }
 }
 
+/// Was this child continued since this was last asked? That it was is known from the moment that the `SIGCONT` was
+/// sent; it need not have run yet.
+pub(crate) fn was_continued(child: Tid) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WCONTINUED | libc::WNOHANG;
+    let id = libc::id_t::from(child.unsigned_abs());
+    // SAFETY: info is a local of the right type.
+    let result = unsafe { libc::waitid(libc::P_PID, id, info.as_mut_ptr(), flags) };
+    // SAFETY: it was zeroed, which is a valid siginfo; the call filled it in, or left it.
+    let info = unsafe { info.assume_init() };
+    result == 0 && info.si_signo == libc::SIGCHLD
+}
+
 /// A status word, as `wait(2)`'s macros read it. `None` for what we do not ask for (`WIFCONTINUED`).
 fn decode(tid: Tid, status: libc::c_int) -> Option<Change> {
     if libc::WIFEXITED(status) {
@@ -151,6 +166,34 @@ mod tests {
             }
         }
         assert!(decode(1, 0xffff).is_none(), "continued");
+    }
+
+    #[test]
+    fn a_childs_going_on_is_told_once() {
+        #[expect(clippy::zombie_processes, reason = "reaped by what is tested")]
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Tid::try_from(child.id()).unwrap();
+        let send = |signal: &str| {
+            let status = Command::new("kill")
+                .args([signal, pid.to_string().as_str()])
+                .status();
+            assert!(status.unwrap().success());
+        };
+        assert!(!was_continued(pid));
+        send("-STOP");
+        assert!(matches!(
+            next(pid, Block::Yes).unwrap(),
+            Some((_, Change::Stopped(_)))
+        ));
+        assert!(!was_continued(pid));
+        send("-CONT");
+        assert!(was_continued(pid));
+        assert!(!was_continued(pid), "told already");
+        send("-CONT");
+        assert!(!was_continued(pid), "it was not stopped");
+        send("-KILL");
+        next(pid, Block::Yes).unwrap();
+        assert!(!was_continued(pid), "there is none");
     }
 
     #[test]

@@ -16,6 +16,7 @@
     reason = "clippy relaxes most of these inside #[test] functions only, and this crate is nothing but tests"
 )]
 
+mod attacks;
 mod bad_input;
 mod check;
 mod cli;
@@ -33,8 +34,10 @@ mod explain;
 mod extras;
 mod fails_closed;
 mod harness;
+mod hazards;
 mod help;
 mod hostile;
+mod init;
 mod killed_learner;
 mod late;
 mod layers;
@@ -58,6 +61,7 @@ mod shipped;
 mod signals;
 mod storms;
 mod stuck;
+mod terminals;
 mod tools;
 mod transparency;
 mod unchanged;

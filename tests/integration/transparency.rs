@@ -34,6 +34,10 @@ const SITUATIONS: &[(&str, &str)] = &[
         "a hostile environment",
         r#"exec env -i RUST_BACKTRACE=full RUST_LOG=trace A= =x 'B C=d' LD_PRELOAD=/nonexistent.so "$@""#,
     ),
+    (
+        "a parent death signal",
+        r#"exec setpriv --pdeathsig USR2 "$@""#,
+    ),
     ("nice", r#"exec nice -n 5 "$@""#),
     ("batch scheduling", r#"exec chrt --batch 0 "$@""#),
     ("one processor", r#"exec taskset -c 0 "$@""#),
