@@ -10,12 +10,10 @@
 //! also trace: whoever overwrites it can then change another process's registers. To overwrite it takes `CAP_SYS_PTRACE`,
 //! which the command does not have then.
 
-use std::collections::BTreeMap;
-
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::filter::{CompileError, Filter, Options};
-use crate::policy::{Abi, Condition, Op, Policy, Rule, Width};
+use crate::policy::{Abi, Condition, Op, Policy, Rule, Rules, Width};
 use crate::sys::caps::{self, CapDrop};
 use crate::sys::spawn::Child;
 use crate::sys::{Errno, process, seccomp};
@@ -122,17 +120,18 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
     ];
     let more = reporting.map(more).unwrap_or_default();
     let more = more.iter().map(|(name, given)| (*name, given.as_slice()));
-    let mut syscalls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
+    let mut syscalls = Rules::default();
     for (origin, (name, given)) in rules.into_iter().chain(more).enumerate() {
         // A name that this architecture lacks is one that the launcher does not call here.
         if let Some(sysno) = Sysno::parse(Arch::NATIVE, name) {
             let condition = |&(arg, op, value): &Given| Condition::new(arg, Width::W32, op, value);
             let conditions = given.iter().filter_map(condition).collect();
-            syscalls.entry(sysno.nr).or_default().push(Rule {
+            let rule = Rule {
                 conditions,
                 action: Action::Allow,
                 origin,
-            });
+            };
+            syscalls.push(sysno.nr, rule);
         }
     }
     let default = Action::Errno(1);
