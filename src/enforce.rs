@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
-use caps::{CapSet, Capability, CapsHashSet};
+use caps::{Capability, CapsHashSet};
 
 use crate::action::Action;
 use crate::command::Command;
@@ -15,7 +15,7 @@ use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
 use crate::profile::Flags;
 use crate::supervise::{self, Duties};
-use crate::sys::caps::{CapDrop, SYS_PTRACE, bounding};
+use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets};
 use crate::sys::signal::{self, Signal};
 use crate::sys::spawn::{Child, Gate, Seal, Stage};
 use crate::sys::wait::End;
@@ -75,16 +75,6 @@ pub(crate) struct Privileges {
     allow_new: bool,
 }
 
-/// The capability sets of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sets {
-    permitted: u64,
-    effective: u64,
-    inheritable: u64,
-    ambient: u64,
-    bounding: u64,
-}
-
 /// Why the command does not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnforceError {
@@ -101,8 +91,8 @@ pub(crate) enum EnforceError {
         action: Action,
     },
     /// Capabilities could not be read.
-    #[error("cannot read capabilities: {0}")]
-    Caps(#[from] caps::errors::CapsError),
+    #[error("cannot read capabilities")]
+    Caps(#[source] Errno),
     /// `--allow-new-privs` without the right to it.
     #[error("--allow-new-privs needs CAP_SYS_ADMIN to install the filter")]
     NotAdmin,
@@ -130,7 +120,7 @@ impl Privileges {
         allow_new: bool,
         report: bool,
     ) -> Result<Self, EnforceError> {
-        let current = Sets::read()?;
+        let current = Sets::current().map_err(EnforceError::Caps)?;
         let has = |capability: Capability| current.effective & capability.bitmask() != 0;
         let drop = match drop {
             CapsDropped::All => u64::MAX,
@@ -196,19 +186,6 @@ pub(crate) enum CapsDropped {
     All,
     /// These.
     These(CapsHashSet),
-}
-
-impl Sets {
-    fn read() -> Result<Self, caps::errors::CapsError> {
-        let read = |set| caps::read(None, set).map(|caps| mask(&caps));
-        Ok(Self {
-            permitted: read(CapSet::Permitted)?,
-            effective: read(CapSet::Effective)?,
-            inheritable: read(CapSet::Inheritable)?,
-            ambient: read(CapSet::Ambient)?,
-            bounding: bounding(),
-        })
-    }
 }
 
 fn mask(set: &CapsHashSet) -> u64 {
