@@ -15,7 +15,6 @@ use crate::arch::Arch;
 use crate::filter::{CompileError, Filter, Options};
 use crate::policy::{Abi, Condition, Op, Policy, Rule, Rules, Width};
 use crate::sys::caps::{self, CapDrop};
-use crate::sys::spawn::Child;
 use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
 
@@ -49,23 +48,24 @@ pub(crate) struct Reporting {
     pub(crate) traps: bool,
 }
 
-/// Confines this process to looking after `child`. There is no way back.
+/// The filter of a launcher that looks after a child by these descriptors ([`crate::sys::spawn::Ready::fd_numbers`]).
+pub(crate) fn filter(
+    descriptors: [u64; 3],
+    reporting: Option<Reporting>,
+) -> Result<Filter, ConfineError> {
+    let policy = policy(descriptors, reporting);
+    Ok(Filter::compile(&policy, &Options::default())?)
+}
+
+/// Confines this process to looking after a child, under its own filter. There is no way back.
 ///
 /// `CAP_KILL` is kept where it is held: a command that changed its user must still get its signals. Who reports keeps
 /// `CAP_SYS_PTRACE`, too: it is what `/proc` asks for before it tells of another user's process. The filter allows
 /// none of the calls that would do more with it.
-pub(crate) fn confine(
-    child: &Child,
-    held: u64,
-    reporting: Option<Reporting>,
-) -> Result<(), ConfineError> {
+pub(crate) fn confine(filter: &Filter, held: u64, reports: bool) -> Result<(), ConfineError> {
     let failed = |what| move |source| ConfineError::Kernel { what, source };
-    let filter = Filter::compile(&policy(child.fd_numbers(), reporting), &Options::default())?;
-    let kept = match reporting {
-        None => caps::KILL,
-        Some(_) => caps::KILL | caps::SYS_PTRACE,
-    };
-    let kept = held & kept;
+    let peeks = if reports { caps::SYS_PTRACE } else { 0 };
+    let kept = held & (caps::KILL | peeks);
     let capabilities = CapDrop {
         bounding: 0,
         permitted: kept,

@@ -17,9 +17,9 @@ use crate::profile::Flags;
 use crate::supervise::{self, Duties};
 use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets};
 use crate::sys::signal::{self, Signal};
-use crate::sys::spawn::{Child, Gate, Seal, Stage};
+use crate::sys::spawn::{Gate, Ready, Seal, Stage};
 use crate::sys::wait::End;
-use crate::sys::{Errno, seccomp};
+use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
 
 /// What to run, under what.
@@ -231,12 +231,12 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
         let failure = plan.exec(|errno| launch::exec_exit(errno).code());
         return Err(LaunchError::of(failure, &command).into());
     };
-    let child = plan.spawn().map_err(LaunchError::from)?;
+    let ready = plan.ready().map_err(LaunchError::from)?;
     let held = privileges.current.permitted;
     let (end, report) = match reporter {
-        None => (look_after(child, &command, held, linger)?, None),
+        None => (look_after(ready, &command, held, linger)?, None),
         Some(reporter) => {
-            let (end, report) = report_on(child, &command, held, linger, reporter)?;
+            let (end, report) = report_on(ready, &command, held, linger, reporter)?;
             (end, Some(report))
         }
     };
@@ -245,22 +245,27 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
 
 /// Lets the command go, and looks after it to its end.
 fn look_after(
-    mut child: Child,
+    ready: Ready,
     command: &Command,
     held: u64,
     linger: Duration,
 ) -> Result<End, EnforceError> {
+    // Compiled before the fork: after it, each page that is written is copied first, and the child waits.
+    let own = confine::filter(ready.fd_numbers(), None)?;
+    let mut child = ready.spawn().map_err(LaunchError::from)?;
     let ready = launch::settle(&child, &[])
         .map_err(EnforceError::from)
         .and_then(|()| {
             // What must be read from outside its sandbox has been read: from here on it only waits.
-            confine::confine(&child, held, None)?;
+            confine::confine(&own, held, false)?;
             Ok(child.open_gate().map_err(setup("let the command go"))?)
         });
     if let Err(error) = ready {
         child.abandon();
         return Err(error);
     }
+    // The command runs. It may do so for years.
+    process::give_memory_back();
     let duties = Duties {
         aside: None,
         linger,
@@ -274,12 +279,14 @@ fn look_after(
 
 /// The same, and takes down what is denied meanwhile.
 fn report_on(
-    mut child: Child,
+    ready: Ready,
     command: &Command,
     held: u64,
     linger: Duration,
     mut reporter: Reporter,
 ) -> Result<(End, Report), EnforceError> {
+    let descriptors = ready.fd_numbers();
+    let mut child = ready.spawn().map_err(LaunchError::from)?;
     let file = reporter.file();
     let ready = launch::settle(&child, file.as_slice())
         .map_err(EnforceError::from)
@@ -302,7 +309,8 @@ fn report_on(
                 file,
                 traps: reporter.traps(),
             };
-            confine::confine(&child, held, Some(reporting))?;
+            let own = confine::filter(descriptors, Some(reporting))?;
+            confine::confine(&own, held, true)?;
             reporter.listen(listener, child.pid());
             child.execute().map_err(setup("let the command go"))?;
             Ok(signals)
@@ -314,6 +322,7 @@ fn report_on(
             return Err(error);
         }
     };
+    process::give_memory_back();
     let duties = Duties {
         aside: Some((&mut reporter, signals.as_fd())),
         linger,
