@@ -10,14 +10,11 @@
 //! also trace: whoever overwrites it can then change another process's registers. To overwrite it takes `CAP_SYS_PTRACE`,
 //! which the command does not have then.
 
-use std::collections::BTreeMap;
-
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::filter::{CompileError, Filter, Options};
-use crate::policy::{Abi, Condition, Op, Policy, Rule, Width};
+use crate::policy::{Abi, Condition, Op, Policy, Rule, Rules, Width};
 use crate::sys::caps::{self, CapDrop};
-use crate::sys::spawn::Child;
 use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
 
@@ -51,23 +48,24 @@ pub(crate) struct Reporting {
     pub(crate) traps: bool,
 }
 
-/// Confines this process to looking after `child`. There is no way back.
+/// The filter of a launcher that looks after a child by these descriptors ([`crate::sys::spawn::Ready::fd_numbers`]).
+pub(crate) fn filter(
+    descriptors: [u64; 3],
+    reporting: Option<Reporting>,
+) -> Result<Filter, ConfineError> {
+    let policy = policy(descriptors, reporting);
+    Ok(Filter::compile(&policy, &Options::default())?)
+}
+
+/// Confines this process to looking after a child, under its own filter. There is no way back.
 ///
 /// `CAP_KILL` is kept where it is held: a command that changed its user must still get its signals. Who reports keeps
 /// `CAP_SYS_PTRACE`, too: it is what `/proc` asks for before it tells of another user's process. The filter allows
 /// none of the calls that would do more with it.
-pub(crate) fn confine(
-    child: &Child,
-    held: u64,
-    reporting: Option<Reporting>,
-) -> Result<(), ConfineError> {
+pub(crate) fn confine(filter: &Filter, held: u64, reports: bool) -> Result<(), ConfineError> {
     let failed = |what| move |source| ConfineError::Kernel { what, source };
-    let filter = Filter::compile(&policy(child.fd_numbers(), reporting), &Options::default())?;
-    let kept = match reporting {
-        None => caps::KILL,
-        Some(_) => caps::KILL | caps::SYS_PTRACE,
-    };
-    let kept = held & kept;
+    let peeks = if reports { caps::SYS_PTRACE } else { 0 };
+    let kept = held & (caps::KILL | peeks);
     let capabilities = CapDrop {
         bounding: 0,
         permitted: kept,
@@ -124,17 +122,18 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
     ];
     let more = reporting.map(more).unwrap_or_default();
     let more = more.iter().map(|(name, given)| (*name, given.as_slice()));
-    let mut syscalls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
+    let mut syscalls = Rules::default();
     for (origin, (name, given)) in rules.into_iter().chain(more).enumerate() {
         // A name that this architecture lacks is one that the launcher does not call here.
         if let Some(sysno) = Sysno::parse(Arch::NATIVE, name) {
             let condition = |&(arg, op, value): &Given| Condition::new(arg, Width::W32, op, value);
             let conditions = given.iter().filter_map(condition).collect();
-            syscalls.entry(sysno.nr).or_default().push(Rule {
+            let rule = Rule {
                 conditions,
                 action: Action::Allow,
                 origin,
-            });
+            };
+            syscalls.push(sysno.nr, rule);
         }
     }
     let default = Action::Errno(1);
@@ -244,7 +243,7 @@ mod tests {
         let seize = u64::from(libc::PTRACE_SEIZE);
         let poke = u64::from(libc::PTRACE_POKEDATA);
         // The call, and which launchers may make it: a plain one, one that reports, one that reports signals.
-        let cases: [(&str, [u64; 3], [bool; 3]); 27] = [
+        let cases: [(&str, [u64; 3], [bool; 3]); 28] = [
             ("wait4", [u64::MAX, 0, 0], [true, true, true]),
             // It may ask for a continued child, not for another's status.
             ("waitid", [1, 0, 0], [false, false, false]),

@@ -134,8 +134,8 @@ impl<'p> Side<'p> {
     }
 
     fn rules(self, nr: u32) -> &'p [Rule] {
-        let rules = self.abi.and_then(|abi| abi.syscalls.get(&nr));
-        rules.map_or(&[], Vec::as_slice)
+        let rules = self.abi.and_then(|abi| abi.syscalls.get(nr));
+        rules.unwrap_or_default()
     }
 }
 
@@ -151,9 +151,7 @@ fn numbers(arch: Arch) -> Vec<(u32, u32)> {
 
 fn compare_arch(arch: Arch, sides: [Side<'_>; 2], found: &mut Vec<Difference>) {
     let abis = || sides.iter().filter_map(|side| side.abi);
-    let named: BTreeSet<u32> = abis()
-        .flat_map(|abi| abi.syscalls.keys().copied())
-        .collect();
+    let named: BTreeSet<u32> = abis().flat_map(|abi| abi.syscalls.numbers()).collect();
     let borders: BTreeSet<u32> = abis()
         .filter_map(|abi| abi.newer.map(|newer| newer.from))
         .collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
-use caps::{CapSet, Capability, CapsHashSet};
+use caps::{Capability, CapsHashSet};
 
 use crate::action::Action;
 use crate::command::Command;
@@ -15,9 +15,9 @@ use crate::launch::{self, LaunchError, setup};
 use crate::policy::Policy;
 use crate::profile::Flags;
 use crate::supervise::{self, Duties};
-use crate::sys::caps::{CapDrop, SYS_PTRACE, bounding};
+use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets};
 use crate::sys::signal::{self, Signal};
-use crate::sys::spawn::{Child, Gate, Seal, Stage};
+use crate::sys::spawn::{Gate, Ready, Seal, Stage};
 use crate::sys::wait::End;
 use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
@@ -75,16 +75,6 @@ pub(crate) struct Privileges {
     allow_new: bool,
 }
 
-/// The capability sets of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sets {
-    permitted: u64,
-    effective: u64,
-    inheritable: u64,
-    ambient: u64,
-    bounding: u64,
-}
-
 /// Why the command does not run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnforceError {
@@ -101,8 +91,8 @@ pub(crate) enum EnforceError {
         action: Action,
     },
     /// Capabilities could not be read.
-    #[error("cannot read capabilities: {0}")]
-    Caps(#[from] caps::errors::CapsError),
+    #[error("cannot read capabilities")]
+    Caps(#[source] Errno),
     /// `--allow-new-privs` without the right to it.
     #[error("--allow-new-privs needs CAP_SYS_ADMIN to install the filter")]
     NotAdmin,
@@ -130,7 +120,7 @@ impl Privileges {
         allow_new: bool,
         report: bool,
     ) -> Result<Self, EnforceError> {
-        let current = Sets::read()?;
+        let current = Sets::current().map_err(EnforceError::Caps)?;
         let has = |capability: Capability| current.effective & capability.bitmask() != 0;
         let drop = match drop {
             CapsDropped::All => u64::MAX,
@@ -198,19 +188,6 @@ pub(crate) enum CapsDropped {
     These(CapsHashSet),
 }
 
-impl Sets {
-    fn read() -> Result<Self, caps::errors::CapsError> {
-        let read = |set| caps::read(None, set).map(|caps| mask(&caps));
-        Ok(Self {
-            permitted: read(CapSet::Permitted)?,
-            effective: read(CapSet::Effective)?,
-            inheritable: read(CapSet::Inheritable)?,
-            ambient: read(CapSet::Ambient)?,
-            bounding: bounding(),
-        })
-    }
-}
-
 fn mask(set: &CapsHashSet) -> u64 {
     set.iter()
         .fold(0, |mask, capability| mask | capability.bitmask())
@@ -256,13 +233,12 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
         let failure = plan.exec(|errno| launch::exec_exit(errno).code());
         return Err(LaunchError::of(failure, &command).into());
     };
-    let child = plan.spawn().map_err(LaunchError::from)?;
-    process::leave_directory();
+    let ready = plan.ready().map_err(LaunchError::from)?;
     let held = privileges.current.permitted;
     let (end, report) = match reporter {
-        None => (look_after(child, &command, held, linger)?, None),
+        None => (look_after(ready, &command, held, linger)?, None),
         Some(reporter) => {
-            let (end, report) = report_on(child, &command, held, linger, reporter)?;
+            let (end, report) = report_on(ready, &command, held, linger, reporter)?;
             (end, Some(report))
         }
     };
@@ -271,22 +247,28 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
 
 /// Lets the command go, and looks after it to its end.
 fn look_after(
-    mut child: Child,
+    ready: Ready,
     command: &Command,
     held: u64,
     linger: Duration,
 ) -> Result<End, EnforceError> {
+    // Compiled before the fork: after it, each page that is written is copied first, and the child waits.
+    let own = confine::filter(ready.fd_numbers(), None)?;
+    let mut child = ready.spawn().map_err(LaunchError::from)?;
+    process::leave_directory();
     let ready = launch::settle(&child, &[])
         .map_err(EnforceError::from)
         .and_then(|()| {
             // What must be read from outside its sandbox has been read: from here on it only waits.
-            confine::confine(&child, held, None)?;
+            confine::confine(&own, held, false)?;
             Ok(child.open_gate().map_err(setup("let the command go"))?)
         });
     if let Err(error) = ready {
         child.abandon();
         return Err(error);
     }
+    // The command runs. It may do so for years.
+    process::give_memory_back();
     let duties = Duties {
         aside: None,
         linger,
@@ -300,12 +282,15 @@ fn look_after(
 
 /// The same, and takes down what is denied meanwhile.
 fn report_on(
-    mut child: Child,
+    ready: Ready,
     command: &Command,
     held: u64,
     linger: Duration,
     mut reporter: Reporter,
 ) -> Result<(End, Report), EnforceError> {
+    let descriptors = ready.fd_numbers();
+    let mut child = ready.spawn().map_err(LaunchError::from)?;
+    process::leave_directory();
     let file = reporter.file();
     let ready = launch::settle(&child, file.as_slice())
         .map_err(EnforceError::from)
@@ -328,7 +313,8 @@ fn report_on(
                 file,
                 traps: reporter.traps(),
             };
-            confine::confine(&child, held, Some(reporting))?;
+            let own = confine::filter(descriptors, Some(reporting))?;
+            confine::confine(&own, held, true)?;
             reporter.listen(listener, child.pid());
             child.execute().map_err(setup("let the command go"))?;
             Ok(signals)
@@ -340,6 +326,7 @@ fn report_on(
             return Err(error);
         }
     };
+    process::give_memory_back();
     let duties = Duties {
         aside: Some((&mut reporter, signals.as_fd())),
         linger,

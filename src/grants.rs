@@ -200,7 +200,7 @@ impl Grant {
 
     /// Can a call of this number run, whatever its other arguments are?
     fn may_run(&self, abi: &Abi, nr: u32) -> bool {
-        let rules = abi.syscalls.get(&nr).map_or(&[][..], Vec::as_slice);
+        let rules = abi.syscalls.get(nr).unwrap_or_default();
         for rule in rules {
             // A condition on another argument may hold or not; one on ours is known.
             let (ours, others): (Vec<Condition>, Vec<Condition>) = rule
@@ -233,8 +233,6 @@ impl Grant {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::action::Action;
     use crate::arch::Arch;
@@ -277,7 +275,7 @@ mod tests {
             arch: Arch::X86_64,
             default,
             newer: None,
-            syscalls: BTreeMap::from([(41, rules.iter().map(rule).collect())]),
+            syscalls: [(41, rules.iter().map(rule).collect())].into(),
         };
         let netlink = GRANTS
             .into_iter()

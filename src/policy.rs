@@ -7,11 +7,15 @@
 //! [`Policy::evaluate`] is the plain reading of a policy. It is kept free of every cleverness, because it
 //! is the truth that compiled programs are checked against.
 
+mod rules;
+
 use std::collections::BTreeMap;
 
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::syscall::Sysno;
+
+pub use rules::Rules;
 
 /// Rules for every architecture that may make calls, and the answer to those that may not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub struct Abi {
     /// What numbers newer than the profile knows get instead of the default, where that differs.
     pub newer: Option<Newer>,
     /// The rules of each syscall, by the kernel's number (with the x32 bit on x32).
-    pub syscalls: BTreeMap<u32, Vec<Rule>>,
+    pub syscalls: Rules,
 }
 
 /// The answer to calls from a number on: kernels grow, profiles do not.
@@ -214,7 +218,7 @@ impl Policy {
         let abi = Arch::of_call(audit, nr).and_then(|arch| self.abi(arch));
         match abi {
             Some(abi) => About {
-                rules: abi.syscalls.get(&nr).map_or(&[], Vec::as_slice),
+                rules: abi.syscalls.get(nr).unwrap_or_default(),
                 otherwise: abi.fallback(nr),
             },
             None => About {
@@ -234,7 +238,7 @@ impl Policy {
         let Some(abi) = self.abi(sysno.arch) else {
             return self.bad_arch == Action::Allow;
         };
-        let rules = abi.syscalls.get(&sysno.nr).map_or(&[][..], Vec::as_slice);
+        let rules = abi.syscalls.get(sysno.nr).unwrap_or_default();
         for rule in rules {
             match (rule.action, rule.conditions.is_empty()) {
                 (Action::Allow, true) => return true,
@@ -248,13 +252,20 @@ impl Policy {
     /// Every action that the policy can give, once each.
     pub fn actions(&self) -> Vec<Action> {
         let mut actions = vec![self.bad_arch];
-        for abi in &self.abis {
-            actions.push(abi.default);
-            actions.extend(abi.newer.map(|newer| newer.action));
-            actions.extend(abi.syscalls.values().flatten().map(|rule| rule.action));
+        let of_abi = |abi: &Abi| {
+            let fallbacks = [Some(abi.default), abi.newer.map(|newer| newer.action)];
+            fallbacks.into_iter().flatten()
+        };
+        let all = self.abis.iter().flat_map(|abi| {
+            let rules = abi.syscalls.all().iter().map(|rule| rule.action);
+            of_abi(abi).chain(rules)
+        });
+        for action in all {
+            if !actions.contains(&action) {
+                actions.push(action);
+            }
         }
         actions.sort_unstable();
-        actions.dedup();
         actions
     }
 }
@@ -400,13 +411,9 @@ mod tests {
         let mut policy = sample();
         assert!(!policy.always_allows(at(7)));
         assert!(!policy.always_allows(at(8)));
-        policy.abis[0]
-            .syscalls
-            .insert(8, vec![rule(&[], Action::Allow, 0)]);
+        policy.abis[0].syscalls.push(8, rule(&[], Action::Allow, 0));
         assert!(policy.always_allows(at(8)));
-        policy.abis[0]
-            .syscalls
-            .insert(8, vec![rule(&[], Action::Log, 0)]);
+        policy.abis[0].syscalls = [(8, vec![rule(&[], Action::Log, 0)])].into();
         assert!(!policy.always_allows(at(8)));
     }
 }

@@ -161,7 +161,7 @@ enum Access {
 
 impl Access {
     fn of(abi: &Abi, nr: u32) -> Self {
-        let rules = abi.syscalls.get(&nr).map_or(&[][..], Vec::as_slice);
+        let rules = abi.syscalls.get(nr).unwrap_or_default();
         let always = rules.iter().find(|rule| rule.conditions.is_empty());
         let last = always.map_or_else(|| abi.fallback(nr).0, |rule| rule.action);
         let mut actions = rules.iter().map(|rule| rule.action).chain([last]);

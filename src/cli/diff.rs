@@ -236,7 +236,7 @@ impl Comparison<'_> {
         let rules = self
             .policies
             .iter()
-            .filter_map(|policy| policy.abi(sysno.arch)?.syscalls.get(&sysno.nr));
+            .filter_map(|policy| policy.abi(sysno.arch)?.syscalls.get(sysno.nr));
         rules.flatten().any(|rule| !rule.conditions.is_empty())
     }
 
@@ -321,7 +321,7 @@ fn rules(policy: &Policy, sysno: Sysno) -> Vec<String> {
         return vec![format!("{} (no {} there)", policy.bad_arch, sysno.arch)];
     };
     let mut said = Vec::new();
-    for rule in abi.syscalls.get(&sysno.nr).into_iter().flatten() {
+    for rule in abi.syscalls.get(sysno.nr).into_iter().flatten() {
         if rule.conditions.is_empty() {
             said.push(otherwise(rule.action, said.is_empty()));
             return said;

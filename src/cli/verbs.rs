@@ -32,8 +32,10 @@ enum Verb {
 /// Is this word the name of a verb?
 pub(super) fn is_verb(word: &std::ffi::OsStr) -> bool {
     use clap::CommandFactory as _;
-    word.to_str()
-        .is_some_and(|word| Verbs::command().find_subcommand(word).is_some())
+    // Making the commands takes its time, and a program may be waiting for its start.
+    word.to_str().is_some_and(|word| {
+        !word.starts_with('-') && Verbs::command().find_subcommand(word).is_some()
+    })
 }
 
 impl Verbs {

@@ -1,7 +1,7 @@
 //! Which calls a reporting filter asks the launcher about.
 
 use crate::action::Action;
-use crate::policy::{Abi, Condition, Op, Policy, Rule, Width};
+use crate::policy::{Abi, Condition, Newer, Op, Policy, Rule, Rules, Width};
 use crate::syscall::Sysno;
 
 /// The same policy for a filter with a listener: what it allows runs as before, everything else is asked.
@@ -13,21 +13,43 @@ use crate::syscall::Sysno;
 /// A listener can be outdone by one that is installed later, which answers first when ours is gone. So no other can be
 /// installed: `seccomp(2)` with `NEW_LISTENER` fails with `EBUSY`, as it does in the kernel while ours lives.
 pub(super) fn asking(policy: &Policy) -> Policy {
-    let mut policy = policy.clone();
-    policy.bad_arch = asked(policy.bad_arch);
-    for abi in &mut policy.abis {
-        abi.default = asked(abi.default);
-        if let Some(newer) = &mut abi.newer {
-            newer.action = asked(newer.action);
-        }
-        for rule in abi.syscalls.values_mut().flatten() {
-            rule.action = asked(rule.action);
-        }
-        for watched in WATCHED {
-            watched.put_first(abi);
+    Policy {
+        abis: policy.abis.iter().map(asking_abi).collect(),
+        bad_arch: asked(policy.bad_arch),
+    }
+}
+
+fn asking_abi(abi: &Abi) -> Abi {
+    let mut syscalls = Rules::with_capacity(abi.syscalls.all().len() + WATCHED.len());
+    // What comes first decides.
+    for watched in WATCHED {
+        if let Some((nr, rule)) = watched.rule(abi) {
+            syscalls.push(nr, rule);
         }
     }
-    policy
+    for (nr, rules) in abi.syscalls.iter() {
+        for rule in rules {
+            let conditions = rule.conditions.clone();
+            let action = asked(rule.action);
+            syscalls.push(
+                nr,
+                Rule {
+                    conditions,
+                    action,
+                    ..*rule
+                },
+            );
+        }
+    }
+    Abi {
+        arch: abi.arch,
+        default: asked(abi.default),
+        newer: abi.newer.map(|newer| Newer {
+            action: asked(newer.action),
+            ..newer
+        }),
+        syscalls,
+    }
 }
 
 const fn asked(action: Action) -> Action {
@@ -108,28 +130,19 @@ impl Watched {
         self.given.iter().filter_map(condition)
     }
 
-    /// Puts it before the rules that the architecture has, where they let such a call run. (Where they never do, it is
+    /// The rule that comes before those of the architecture, where they let such a call run. (Where they never do, it is
     /// reported like any other.)
-    fn put_first(&self, abi: &mut Abi) {
-        let Some(sysno) = Sysno::parse(abi.arch, self.name) else {
-            return;
+    fn rule(&self, abi: &Abi) -> Option<(u32, Rule)> {
+        let nr = Sysno::parse(abi.arch, self.name)?.nr;
+        let mut rules = abi.syscalls.get(nr).unwrap_or_default().iter();
+        let runs =
+            abi.fallback(nr).0 == Action::Allow || rules.any(|rule| rule.action == Action::Allow);
+        let rule = Rule {
+            conditions: self.conditions().map(|(_, condition)| condition).collect(),
+            action: self.action,
+            origin: OWN,
         };
-        let fallback = abi.fallback(sysno.nr).0;
-        let rules = abi.syscalls.entry(sysno.nr).or_default();
-        let allows = |rule: &Rule| rule.action == Action::Allow;
-        if fallback != Action::Allow && !rules.iter().any(allows) {
-            return;
-        }
-        let own = |rule: &Rule| rule.origin == OWN;
-        let at = rules.iter().position(|rule| !own(rule));
-        rules.insert(
-            at.unwrap_or(rules.len()),
-            Rule {
-                conditions: self.conditions().map(|(_, condition)| condition).collect(),
-                action: self.action,
-                origin: OWN,
-            },
-        );
+        runs.then_some((nr, rule))
     }
 }
 

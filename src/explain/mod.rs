@@ -246,7 +246,7 @@ fn access(names: &Policy, policy: &Policy) -> BTreeMap<&'static str, Access> {
 
 /// What the rules for a number add up to, whatever the order of their conditions.
 fn access_to(abi: &Abi, nr: u32) -> Access {
-    let rules = abi.syscalls.get(&nr).map_or(&[][..], Vec::as_slice);
+    let rules = abi.syscalls.get(nr).unwrap_or_default();
     let always = rules.iter().position(|rule| rule.conditions.is_empty());
     let conditional = rules
         .get(..always.unwrap_or(rules.len()))
@@ -304,7 +304,7 @@ fn may_run(access: &BTreeMap<&'static str, Access>, name: &str) -> bool {
 fn unnamed(policy: &Policy) -> Vec<String> {
     let mut found = Vec::new();
     for abi in &policy.abis {
-        for &nr in abi.syscalls.keys() {
+        for nr in abi.syscalls.numbers() {
             let sysno = Sysno { arch: abi.arch, nr };
             if sysno.name().is_none() && access_to(abi, nr) > Access::Never {
                 found.push(format!("{}:{sysno}", abi.arch));

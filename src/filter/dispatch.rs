@@ -116,7 +116,7 @@ impl Decider<'_> {
         let abi = self.policy.abi(arch);
         let range = start..=end;
         let own = abi.iter().flat_map(|abi| abi.syscalls.range(range.clone()));
-        let mut numbers: Vec<(u32, &[Rule])> = own.map(|(&nr, rules)| (nr, &rules[..])).collect();
+        let mut numbers: Vec<(u32, &[Rule])> = own.collect();
         let gate = gate.filter(|_| arch == Arch::NATIVE);
         if gate.is_some() {
             let gated = self.gated.iter().filter(|nr| range.contains(nr));
@@ -212,8 +212,8 @@ impl Decider<'_> {
         let mut verdicts = Vec::new();
         for &nr in self.gated {
             let abi = self.policy.abi(Arch::NATIVE);
-            let rules = abi.and_then(|abi| abi.syscalls.get(&nr));
-            let rules = rules.map_or(&[][..], Vec::as_slice);
+            let rules = abi.and_then(|abi| abi.syscalls.get(nr));
+            let rules = rules.unwrap_or_default();
             verdicts.push((nr, self.with_rules(Arch::NATIVE, nr, rules)));
         }
         let (_, last) = verdicts.pop()?;

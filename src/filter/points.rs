@@ -33,7 +33,7 @@ pub fn points(policy: &Policy, limit: usize) -> Vec<Call> {
         .flat_map(|abi| {
             abi.syscalls
                 .iter()
-                .map(move |(&nr, rules)| (abi.arch, nr, rules))
+                .map(move |(nr, rules)| (abi.arch, nr, rules))
         })
         .filter(|(_, _, rules)| rules.iter().any(|rule| !rule.conditions.is_empty()))
         .collect();
@@ -67,7 +67,7 @@ fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
             border(newer.from);
         }
         let mut before: Option<(u32, &[Rule])> = None;
-        for (&nr, rules) in &abi.syscalls {
+        for (nr, rules) in abi.syscalls.iter() {
             match before {
                 Some((last, same)) if last.checked_add(1) == Some(nr) && alike(same, rules) => {}
                 _ => {

@@ -1,7 +1,5 @@
 //! The rules of one architecture, collected name by name and then put in the order in which they decide.
 
-use std::collections::BTreeMap;
-
 use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
 use super::model::Condition;
@@ -10,7 +8,7 @@ use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::bpf::high;
-use crate::policy::{self, Abi, Newer, Op, Width};
+use crate::policy::{self, Abi, Newer, Op, Rules, Width};
 use crate::syscall::{Name, Sysno};
 
 /// More rules than this cannot be meant: a filter has 4096 instructions.
@@ -231,33 +229,29 @@ impl Draft {
         let mut entries = std::mem::take(&mut self.entries);
         let mut places: Vec<Place> = entries.iter().map(|entry| entry.place).collect();
         places.sort_unstable();
-        let mut syscalls: Vec<(u32, Vec<policy::Rule>)> = Vec::with_capacity(places.len());
+        let mut syscalls = Rules::with_capacity(places.len());
         for place in places {
             let Some(entry) = entries.get_mut(place.index()) else {
                 continue;
             };
-            let nr = place.nr();
-            match syscalls.last_mut().filter(|(last, _)| *last == nr) {
-                None => syscalls.push((nr, vec![entry.take()])),
-                Some((_, rules)) => match rules.last() {
-                    // Nothing after a rule that always matches can decide.
-                    Some(last) if last.conditions.is_empty() => {
-                        let finding = self.no_effect(entry, last);
-                        self.findings.extend(finding);
-                    }
-                    // Companions of rules that differ in the first argument only.
-                    Some(last)
-                        if last.conditions == entry.rule.conditions
-                            && last.action == entry.rule.action => {}
-                    _ => rules.push(entry.take()),
-                },
+            match syscalls.last().filter(|(last, _)| *last == place.nr()) {
+                // Nothing after a rule that always matches can decide.
+                Some((_, last)) if last.conditions.is_empty() => {
+                    let finding = self.no_effect(entry, last);
+                    self.findings.extend(finding);
+                }
+                // Companions of rules that differ in the first argument only.
+                Some((_, last))
+                    if last.conditions == entry.rule.conditions
+                        && last.action == entry.rule.action => {}
+                _ => syscalls.push(place.nr(), entry.take()),
             }
         }
         let abi = Abi {
             arch: self.arch,
             default,
             newer,
-            syscalls: BTreeMap::from_iter(syscalls),
+            syscalls,
         };
         self.findings.retain(|finding| match &finding.about {
             Oddity::Multiplexed { multiplexer, .. } => !always_denied(&abi, multiplexer),
@@ -290,7 +284,7 @@ impl Draft {
 /// Is this syscall denied whatever its arguments?
 fn always_denied(abi: &Abi, name: &str) -> bool {
     let sysno = Sysno::parse(abi.arch, name);
-    let rules = sysno.and_then(|sysno| abi.syscalls.get(&sysno.nr));
+    let rules = sysno.and_then(|sysno| abi.syscalls.get(sysno.nr));
     rules
         .and_then(|rules| rules.first())
         .is_some_and(|first| first.conditions.is_empty() && !first.action.runs())

@@ -22,7 +22,7 @@ pub(super) fn overlaps(policy: &Policy, own_default: Action) -> Vec<Finding> {
     let mut reported = HashSet::new();
     let mut pairs = 0;
     for abi in &policy.abis {
-        for (&nr, rules) in &abi.syscalls {
+        for (nr, rules) in abi.syscalls.iter() {
             let deciding = rules.iter().filter(|rule| rule.action != own_default);
             for (place, later) in deciding.clone().enumerate() {
                 let earlier = deciding.clone().take(place);

@@ -92,7 +92,7 @@ mod tests {
                             let resolved = profile.resolve(&host, &reading(dialect)).unwrap();
                             let mut policy = resolved.policy;
                             for abi in &mut policy.abis {
-                                let rules = abi.syscalls.values_mut().flatten();
+                                let rules = abi.syscalls.all_mut().iter_mut();
                                 rules.for_each(|rule| rule.origin = 0);
                             }
                             policy

@@ -145,7 +145,7 @@ proptest! {
             for (place, arch) in arches.iter().enumerate() {
                 prop_assert!(!arches[..place].contains(arch));
             }
-            for rule in resolved.policy.abis.iter().flat_map(|abi| abi.syscalls.values().flatten()) {
+            for rule in resolved.policy.abis.iter().flat_map(|abi| abi.syscalls.all()) {
                 prop_assert!(rule.origin < profile.rules.len());
             }
         }

@@ -1,7 +1,7 @@
-//! Giving up capabilities between fork and exec: `capabilities(7)`, `capset(2)`.
+//! Capabilities, and giving them up between fork and exec: `capabilities(7)`, `capset(2)`.
 //!
-//! What to give up is worked out before the fork (with the `caps` crate); this is the part that must be
-//! async-signal-safe.
+//! What to give up is worked out before the fork; taking steps to it must be async-signal-safe. The `caps` crate knows
+//! the names; of numbers it makes sets one by one, at more than a hundred calls, where a launcher has no time.
 
 use super::{Errno, ZERO, check, check_int};
 
@@ -20,16 +20,56 @@ pub(crate) struct CapDrop {
     pub(crate) ambient: u64,
 }
 
-/// The bounding set of this thread, with whatever capabilities the kernel knows.
-pub(crate) fn bounding() -> u64 {
-    let held = |number: &libc::c_ulong| {
+/// The capability sets of a thread, as bit masks. Capabilities that no header of ours knows are in them, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sets {
+    pub(crate) permitted: u64,
+    pub(crate) effective: u64,
+    pub(crate) inheritable: u64,
+    pub(crate) ambient: u64,
+    pub(crate) bounding: u64,
+}
+
+impl Sets {
+    /// The sets of this thread.
+    pub(crate) fn current() -> Result<Self, Errno> {
+        let header = Header::OWN;
+        let mut data = [Data::default(); 2];
+        // SAFETY: version 3 reads a header and writes two data structures, all locals that outlive the call.
+        check(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+        let [lows, highs] = data;
+        let set = |half: fn(Data) -> u32| u64::from(half(lows)) | u64::from(half(highs)) << 32;
+        let permitted = set(|half| half.permitted);
+        let inheritable = set(|half| half.inheritable);
+        // The kernel keeps the ambient set within these two: mostly there is nothing to ask for.
+        let possible = bits(permitted & inheritable);
+        Ok(Self {
+            permitted,
+            effective: set(|half| half.effective),
+            inheritable,
+            ambient: union(possible.filter(|&number| is_ambient(number))),
+            bounding: union(known_in_bounding()),
+        })
+    }
+}
+
+fn is_ambient(number: libc::c_ulong) -> bool {
+    let is_set = libc::PR_CAP_AMBIENT_IS_SET;
+    // SAFETY: takes numbers only; the unused ones must be 0.
+    let result = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, is_set, number, ZERO, ZERO) };
+    result == 1
+}
+
+/// What the bounding set holds, of the capabilities that the kernel knows: they have no gaps.
+fn known_in_bounding() -> impl Iterator<Item = libc::c_ulong> {
+    let read = |number: libc::c_ulong| {
         // SAFETY: takes numbers only; fails with EINVAL for numbers that are no capability.
-        let result = unsafe { libc::prctl(libc::PR_CAPBSET_READ, *number, ZERO, ZERO, ZERO) };
-        result == 1
+        unsafe { libc::prctl(libc::PR_CAPBSET_READ, number, ZERO, ZERO, ZERO) }
     };
-    (0..64)
-        .filter(held)
-        .fold(0, |set, number| set | 1 << number)
+    let known = (0..64).map(move |number| (number, read(number)));
+    known
+        .take_while(|&(_, held)| held != -1)
+        .filter_map(|(number, held)| (held == 1).then_some(number))
 }
 
 /// `CAP_KILL`: to signal processes of other users.
@@ -47,8 +87,16 @@ struct Header {
     pid: libc::c_int,
 }
 
+impl Header {
+    /// Of the calling thread.
+    const OWN: Self = Self {
+        version: VERSION_3,
+        pid: 0,
+    };
+}
+
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Data {
     effective: u32,
     permitted: u32,
@@ -71,10 +119,7 @@ pub(crate) fn limit(plan: &CapDrop) -> Result<(), Errno> {
 
 /// Sets the permitted, effective and inheritable sets. Async-signal-safe.
 pub(crate) fn set(plan: &CapDrop) -> Result<(), Errno> {
-    let header = Header {
-        version: VERSION_3,
-        pid: 0,
-    };
+    let header = Header::OWN;
     let half = |shift: u32| Data {
         effective: low(plan.effective >> shift),
         permitted: low(plan.permitted >> shift),
@@ -93,4 +138,32 @@ fn low(set: u64) -> u32 {
 /// The numbers of the bits that are set.
 fn bits(set: u64) -> impl Iterator<Item = libc::c_ulong> {
     (0..64).filter(move |number| set >> number & 1 == 1)
+}
+
+/// The set of these numbers.
+fn union(numbers: impl Iterator<Item = libc::c_ulong>) -> u64 {
+    numbers.fold(0, |set, number| set | 1 << number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sets_are_those_that_proc_shows() {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let shown = |name: &str| {
+            let mut lines = status.lines();
+            let set = lines.find_map(|line| line.strip_prefix(name)).unwrap();
+            u64::from_str_radix(set.trim(), 16).unwrap()
+        };
+        let want = Sets {
+            permitted: shown("CapPrm:"),
+            effective: shown("CapEff:"),
+            inheritable: shown("CapInh:"),
+            ambient: shown("CapAmb:"),
+            bounding: shown("CapBnd:"),
+        };
+        assert_eq!(Sets::current(), Ok(want));
+    }
 }

@@ -135,6 +135,33 @@ fn duplicate_onto(from: BorrowedFd<'_>, onto: i32) -> Result<(), Errno> {
     check_int(unsafe { libc::dup2(from.as_raw_fd(), onto) }).map(drop)
 }
 
+/// Closes a descriptor and puts a copy of another, close-on-exec, in its place.
+pub(crate) fn put_in_place_of(old: OwnedFd, new: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let (new, place) = (new.as_raw_fd(), old.as_raw_fd());
+    // SAFETY: takes numbers only; the place is ours, and stays it.
+    check_int(unsafe { libc::dup3(new, place, libc::O_CLOEXEC) })?;
+    Ok(old)
+}
+
+/// Gives back memory that is not needed while this process only waits: what is free in the heap, and the pages of the
+/// program's own file, which come back from there as they are used.
+pub(crate) fn give_memory_back() {
+    unsafe extern "C" {
+        static __executable_start: libc::c_void;
+        static etext: libc::c_void;
+    }
+    // SAFETY: takes a number, and only lets go of memory that nothing uses.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+    let (start, end) = (&raw const __executable_start, &raw const etext);
+    let length = end.addr().saturating_sub(start.addr());
+    // SAFETY: from the start of the program to the end of its code all pages are read-only mappings of its file. What
+    // was written when the program was loaded comes behind.
+    let _ = unsafe { libc::madvise(start.cast_mut(), length, libc::MADV_DONTNEED) };
+}
+
 /// Is this process the leader of its session?
 pub(crate) fn leads_session() -> bool {
     // SAFETY: takes and returns numbers only.

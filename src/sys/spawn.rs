@@ -220,39 +220,25 @@ impl Plan {
 
     /// Forks. The child waits behind a gate until [`Child::open_gate`], and leaves without executing
     /// anything when the launcher dies first.
-    pub(crate) fn spawn(mut self) -> Result<Child, SpawnError> {
-        let at = |call| move |errno| SpawnError { call, errno };
+    pub(crate) fn spawn(self) -> Result<Child, SpawnError> {
+        self.ready()?.spawn()
+    }
+
+    /// Makes everything but the child.
+    pub(crate) fn ready(self) -> Result<Ready, SpawnError> {
         let pipe = || {
             let pipe = std::io::pipe().map_err(|error| errno_of(&error));
             pipe.map_err(at("make a pipe"))
         };
-        let (reader, writer) = pipe()?;
+        let (reader, gate) = pipe()?;
         let (news, teller) = pipe()?;
-        // SAFETY: the child makes async-signal-safe calls only, on memory that was prepared before, and
-        // leaves by execve or exit_group: it never returns into this function's caller.
-        let forked = check(libc::c_long::from(unsafe { libc::fork() })).map_err(at("fork"))?;
-        match forked {
-            0 => {
-                let link = Link {
-                    go: reader.as_raw_fd(),
-                    ready: teller.as_raw_fd(),
-                };
-                let outcome = link.wait_at_gate(&writer).and_then(|()| self.steps(&link));
-                self.leave(outcome)
-            }
-            pid => {
-                let pid = Tid::try_from(pid).map_err(|_| at("fork")(Errno::EINVAL))?;
-                let pidfd = process::pidfd_open(pid).inspect_err(|_| abandon(pid));
-                let pidfd = pidfd.map_err(at("get a descriptor for the child (pidfd_open)"))?;
-                Ok(Child {
-                    pid,
-                    pidfd,
-                    gate: Some(writer),
-                    news,
-                    report: self.report,
-                })
-            }
-        }
+        Ok(Ready {
+            plan: self,
+            reader,
+            gate,
+            news,
+            teller,
+        })
     }
 
     /// Takes all steps in this very process, which becomes the command. Returns only when a step before
@@ -333,6 +319,70 @@ impl Plan {
         };
         self.report.set(failure);
         exit(FAILED, self.secret)
+    }
+}
+
+fn at(call: &'static str) -> impl Fn(Errno) -> SpawnError {
+    move |errno| SpawnError { call, errno }
+}
+
+/// A plan, and the pipes between launcher and child.
+pub(crate) struct Ready {
+    plan: Plan,
+    reader: PipeReader,
+    gate: PipeWriter,
+    news: PipeReader,
+    teller: PipeWriter,
+}
+
+impl Ready {
+    /// The numbers of the descriptors by which the child will be signalled, let go and heard, as a filter sees them.
+    pub(crate) fn fd_numbers(&self) -> [u64; 3] {
+        // The child's end of the gate makes room for the child's own descriptor.
+        let fds = [
+            self.reader.as_raw_fd(),
+            self.gate.as_raw_fd(),
+            self.news.as_raw_fd(),
+        ];
+        fds.map(|fd| u64::from(fd.unsigned_abs()))
+    }
+
+    /// Forks, as [`Plan::spawn`] does.
+    pub(crate) fn spawn(self) -> Result<Child, SpawnError> {
+        let Self {
+            mut plan,
+            reader,
+            gate,
+            news,
+            teller,
+        } = self;
+        // SAFETY: the child makes async-signal-safe calls only, on memory that was prepared before, and
+        // leaves by execve or exit_group: it never returns into this function's caller.
+        let forked = check(libc::c_long::from(unsafe { libc::fork() })).map_err(at("fork"))?;
+        match forked {
+            0 => {
+                let link = Link {
+                    go: reader.as_raw_fd(),
+                    ready: teller.as_raw_fd(),
+                };
+                let outcome = link.wait_at_gate(&gate).and_then(|()| plan.steps(&link));
+                plan.leave(outcome)
+            }
+            pid => {
+                let pid = Tid::try_from(pid).map_err(|_| at("fork")(Errno::EINVAL))?;
+                let pidfd = process::pidfd_open(pid)
+                    .and_then(|pidfd| process::put_in_place_of(reader.into(), pidfd.as_fd()))
+                    .inspect_err(|_| abandon(pid));
+                let pidfd = pidfd.map_err(at("get a descriptor for the child (pidfd_open)"))?;
+                Ok(Child {
+                    pid,
+                    pidfd,
+                    gate: Some(gate),
+                    news,
+                    report: plan.report,
+                })
+            }
+        }
     }
 }
 
@@ -500,18 +550,6 @@ impl Child {
     /// A descriptor that stands for it even after it was reaped.
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
-    }
-
-    /// The numbers of the descriptors by which it is signalled, let go and heard, as a filter sees them.
-    pub(crate) fn fd_numbers(&self) -> [u64; 3] {
-        let number = |fd: i32| u64::from(fd.unsigned_abs());
-        let gate = self.gate.as_ref().map(PipeWriter::as_raw_fd);
-        let fds = [
-            self.pidfd.as_raw_fd(),
-            gate.unwrap_or(2),
-            self.news.as_raw_fd(),
-        ];
-        fds.map(number)
     }
 
     /// The launcher's own descriptors for it.

@@ -39,8 +39,9 @@ impl NameId {
 
 /// One architecture's names and numbers, without [`crate::arch::X32_BIT`].
 pub(super) struct Table {
-    /// The number of each name, or [`ABSENT`].
-    numbers: [u32; NAMES],
+    /// The number of each name, or [`ABSENT`]. Not in here: the pages of whatever holds a pointer are written, so
+    /// copied, when the program is loaded.
+    numbers: &'static [u32; NAMES],
     /// Numbers and names, by number.
     by_number: &'static [(u32, NameId)],
 }
@@ -50,8 +51,9 @@ impl Table {
     pub(super) const fn of(arch: Arch) -> Option<&'static Self> {
         macro_rules! table {
             ($rows:ident) => {{
+                static NUMBERS: [u32; NAMES] = numbers(&rows::$rows);
                 static TABLE: Table = Table {
-                    numbers: numbers(&rows::$rows),
+                    numbers: &NUMBERS,
                     by_number: &by_number::<{ rows::$rows.len() }>(&rows::$rows),
                 };
                 Some(&TABLE)
@@ -78,7 +80,7 @@ impl Table {
 
     /// The number of a name.
     pub(super) fn number(&self, name: NameId) -> Option<u32> {
-        name.of(&self.numbers).filter(|&nr| nr != ABSENT)
+        name.of(self.numbers).filter(|&nr| nr != ABSENT)
     }
 
     /// The name of a number.

@@ -3,11 +3,11 @@
 //! It is made by the same compiler as every other filter. A few calls are never let through unseen, because
 //! their arguments tell what the learner must know.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::action::Action;
 use crate::arch::Arch;
-use crate::policy::{Abi, Condition, Op, Policy, Rule, Width};
+use crate::policy::{Abi, Condition, Op, Policy, Rule, Rules, Width};
 use crate::syscall::Sysno;
 
 /// What the learner knows already.
@@ -59,7 +59,7 @@ pub(crate) fn policy(known: &Known, unknown: Unknown) -> Policy {
     }
 }
 
-fn rules(known: &Known, arch: Arch, unknown: Unknown) -> BTreeMap<u32, Vec<Rule>> {
+fn rules(known: &Known, arch: Arch, unknown: Unknown) -> Rules {
     let of_arch = known.calls.iter().filter(|sysno| sysno.arch == arch);
     // A stop or a signal while it waits for us makes a program call it, or not: it says nothing.
     let restart = Sysno::parse(arch, "restart_syscall");

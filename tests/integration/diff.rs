@@ -1,7 +1,5 @@
 //! `diff`: what one profile allows and another does not, and that nothing else is said.
 
-use std::collections::BTreeMap;
-
 use seccomp_run::action::Action;
 use seccomp_run::arch::Arch;
 use seccomp_run::diff::{Calls, compare};
@@ -287,7 +285,7 @@ fn rules(random: &mut Random) -> Vec<Rule> {
 }
 
 fn policy(random: &mut Random) -> Policy {
-    let syscalls: BTreeMap<u32, Vec<Rule>> = (0..6).map(|nr| (nr, rules(random))).collect();
+    let syscalls = (0..6).map(|nr| (nr, rules(random))).collect();
     let newer = random.one_in(2).then(|| Newer {
         from: u32::try_from(random.below(12)).unwrap(),
         action: Action::Errno(38),
@@ -306,9 +304,14 @@ fn policy(random: &mut Random) -> Policy {
 /// One policy like another, but for the rules of one syscall.
 fn changed(policy: &Policy, random: &mut Random) -> Policy {
     let mut policy = policy.clone();
-    policy.abis[0]
-        .syscalls
-        .insert(u32::try_from(random.below(6)).unwrap(), rules(random));
+    let other = u32::try_from(random.below(6)).unwrap();
+    let syscalls = policy.abis[0].syscalls.iter();
+    policy.abis[0].syscalls = syscalls
+        .map(|(nr, old)| {
+            let new = nr == other;
+            (nr, if new { rules(random) } else { old.to_vec() })
+        })
+        .collect();
     policy
 }
 

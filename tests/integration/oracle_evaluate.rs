@@ -109,7 +109,7 @@ fn abi(random: &mut Random, arch: Arch) -> Abi {
         arch,
         default: action(random),
         newer,
-        syscalls,
+        syscalls: syscalls.into_iter().collect(),
     }
 }
 
@@ -134,11 +134,11 @@ fn policy(random: &mut Random) -> Policy {
 /// A call that means something to the policy, if it can be had.
 fn call(random: &mut Random, policy: &Policy) -> Call {
     let abi = random.pick(&policy.abis);
-    let nr = if random.one_in(4) || abi.syscalls.is_empty() {
+    let numbers: Vec<u32> = abi.syscalls.numbers().collect();
+    let nr = if random.one_in(4) || numbers.is_empty() {
         number(random)
     } else {
-        let at = random.below(abi.syscalls.len());
-        *abi.syscalls.keys().nth(at).unwrap()
+        *random.pick(&numbers)
     };
     Call {
         audit: abi.arch.audit(),

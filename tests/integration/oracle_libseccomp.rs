@@ -217,7 +217,7 @@ fn differences(case: &Case<'_>, random: &mut Random, tally: &mut Tally) -> Strin
     for &audit in &audits {
         for &nr in &numbers {
             let arch = Arch::of_call(audit, nr);
-            let rules = arch.and_then(|arch| policy.abi(arch)?.syscalls.get(&nr));
+            let rules = arch.and_then(|arch| policy.abi(arch)?.syscalls.get(nr));
             let checked =
                 rules.is_some_and(|rules| rules.iter().any(|rule| !rule.conditions.is_empty()));
             for args in [[0; 6], [u64::MAX; 6]] {
@@ -241,10 +241,7 @@ fn differences(case: &Case<'_>, random: &mut Random, tally: &mut Tally) -> Strin
 
 /// Every constant of a policy with its neighbours, and what may be confused with them.
 fn constants(policy: &Policy) -> Vec<u64> {
-    let rules = policy
-        .abis
-        .iter()
-        .flat_map(|abi| abi.syscalls.values().flatten());
+    let rules = policy.abis.iter().flat_map(|abi| abi.syscalls.all());
     let conditions = rules.flat_map(|rule| &rule.conditions);
     let mut constants: Vec<u64> = conditions
         .flat_map(|condition| {

@@ -257,7 +257,7 @@ fn frequent_calls_get_short_ways() {
             action: Action::Allow,
             origin: 0,
         };
-        policy.abis[0].syscalls.insert(nr * 2, vec![rule]);
+        policy.abis[0].syscalls.push(nr * 2, rule);
     }
     let sysno = |nr| Sysno {
         arch: Arch::X86_64,
@@ -298,7 +298,7 @@ fn many_learned_values_fit_or_are_refused() {
                 origin: 0,
             };
             let rules = equal_to(&values, Width::W64).iter().map(rule).collect();
-            policy.abis[0].syscalls.insert(nr, rules);
+            policy.abis[0].syscalls.extend([(nr, rules)]);
         }
         Filter::compile(&policy, &Options::default())
     };

@@ -4,12 +4,11 @@
 //! says, and skip where they are not. The reader here understands just these files; `profile` has the real
 //! one.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
 use crate::action::Action;
-use crate::policy::{Abi, Condition, Op, Rule, Width};
+use crate::policy::{Abi, Condition, Op, Rule, Rules, Width};
 
 fn profile(file: &str) -> Option<serde_json::Value> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
@@ -59,7 +58,7 @@ fn policy(file: &str, archs: &[Arch]) -> Option<Policy> {
         } else {
             Width::W32
         };
-        let mut syscalls: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
+        let mut syscalls = Rules::default();
         for (origin, rule) in profile["syscalls"].as_array().unwrap().iter().enumerate() {
             if !applies(rule) {
                 continue;
@@ -70,12 +69,13 @@ fn policy(file: &str, archs: &[Arch]) -> Option<Policy> {
                 let Some(sysno) = Sysno::parse(arch, name.as_str().unwrap()) else {
                     continue;
                 };
-                syscalls.entry(sysno.nr).or_default().push(Rule {
+                let rule = Rule {
                     conditions: args.iter().map(|json| condition(json, width)).collect(),
                     action: Action::from_scmp_name(rule["action"].as_str().unwrap(), errno)
                         .unwrap(),
                     origin,
-                });
+                };
+                syscalls.push(sysno.nr, rule);
             }
         }
         Abi {
