@@ -32,6 +32,7 @@ mod explain;
 mod extras;
 mod fails_closed;
 mod harness;
+mod hazards;
 mod help;
 mod hostile;
 mod killed_learner;
