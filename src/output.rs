@@ -1,6 +1,8 @@
 //! Files that are written whole or not at all: beside their place, then renamed into it.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -89,7 +91,9 @@ impl Output {
             return Err(OutputError::NotAFile { path });
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let hidden = format!(".seccomp-run-{}-{count}", std::process::id());
+        // In a directory that machines share, the process id tells nobody apart: in containers it is 1.
+        let random = RandomState::new().build_hasher().finish();
+        let hidden = format!(".seccomp-run-{}-{count}-{random:016x}", std::process::id());
         let output = Self {
             sibling: path.with_file_name(hidden),
             path,

@@ -221,8 +221,10 @@ impl ReadingArgs {
 pub(crate) struct Learning {
     /// Where the profile goes [default: profile.json]
     ///
-    /// A file that exists is kept: say --update or --force.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "enforce")]
+    /// A file that exists is kept: say --update or --force. In a directory (one that exists, or a name that ends
+    /// with /) every run makes a file of its own, HOST-SECONDS-RANDOM.json, so that many can share it; merge DIR puts
+    /// them together.
+    #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "enforce")]
     pub(crate) output: Option<PathBuf>,
 
     /// Add to the output file what this run needs besides

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::args::Args;
 use super::error::Error;
 use super::ui::count;
-use super::{input, progress, ui};
+use super::{input, progress, replica, ui};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
@@ -26,11 +26,8 @@ const DEFAULT_OUTPUT: &str = "profile.json";
 
 /// Learns what `command` does.
 pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
-    let path = args
-        .learning
-        .output
-        .as_deref()
-        .unwrap_or(Path::new(DEFAULT_OUTPUT));
+    let output = args.learning.output.as_deref();
+    let path = &replica::file(output.unwrap_or(Path::new(DEFAULT_OUTPUT)));
     if args.reading.is_given() {
         return Err(Error::new(
             "--dialect, --arg-width and --unknown say how a profile is enforced, not learned",

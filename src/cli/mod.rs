@@ -16,6 +16,7 @@ mod input;
 mod learn;
 mod merge;
 mod progress;
+mod replica;
 mod report;
 mod simulate;
 mod target;

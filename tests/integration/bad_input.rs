@@ -382,7 +382,8 @@ fn an_output_that_cannot_be_written_is_found_before_the_command_runs() {
         check(&env, &format!("{flags:?}"), &out, &[]);
         out
     };
-    let directory = env.mkdir("directory");
+    // A directory that exists gets a file; one that does not is no better than a file in it.
+    let directory = format!("{}/", env.text("missing"));
     let inside = env.text("missing/p.json");
     let below_a_file = format!("{}/p.json", env.write("file", ""));
     for flags in [&[][..], &["--force"], &["--update"]] {

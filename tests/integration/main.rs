@@ -33,6 +33,7 @@ mod exit_status;
 mod explain;
 mod extras;
 mod fails_closed;
+mod fleet;
 mod harness;
 mod hazards;
 mod help;

@@ -204,20 +204,26 @@ struct Lab {
 }
 
 impl Lab {
-    fn new() -> Self {
+    fn small() -> Self {
         let env = Env::new();
         let volume = env.mkdir("vol");
         env.copy_program(SECCOMP_RUN, "vol/seccomp-run");
         env.copy_program(&fixture("call", Build::Static), "vol/call");
         env.write("vol/served", "good service\n");
-        let large = debian(&env).map_err(|why| skipped(&why)).ok();
         Self {
             engines: Engines::new(),
             small: busybox(&env),
             volume,
-            large,
+            large: None,
             env,
         }
+    }
+
+    /// With an image for all workloads, where it can be had.
+    fn whole() -> Self {
+        let lab = Self::small();
+        let large = debian(&lab.env).map_err(|why| skipped(&why)).ok();
+        Self { large, ..lab }
     }
 
     fn workloads(&self) -> impl Iterator<Item = (&Workload, &Root)> {
@@ -306,6 +312,7 @@ impl Lab {
         learner.signal(15);
         let output = learner.wait();
         output.complains("a seccomp filter is already in force here");
+        output.complains("learned ");
         assert!(self.env.path(&format!("vol/{name}")).exists(), "{output}");
         format!("{}/{name}", self.volume)
     }
@@ -359,7 +366,7 @@ impl Lab {
 fn every_engine_starts_and_holds_what_was_learned() {
     needs_root!();
     needs!("busybox", "unshare", "chroot", "setpriv", "tar");
-    let lab = Lab::new();
+    let lab = Lab::whole();
     let (engines, missing): (Vec<_>, Vec<_>) = Engine::ALL
         .into_iter()
         .partition(|engine| engine.missing().is_none());
@@ -416,4 +423,61 @@ fn every_engine_starts_and_holds_what_was_learned() {
     }
     lab.engines.stop_docker();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// The static program is the entry point; an ordinary user without capabilities, a read-only file system, the engine's own
+/// profile in force.
+#[test]
+fn an_entry_point_learns_and_enforces_inside_a_container() {
+    needs_root!();
+    needs!("busybox", "unshare", "tar");
+    let lab = Lab::small();
+    let inside = [
+        Engine::PodmanWithCrun,
+        Engine::PodmanWithRunc,
+        Engine::Docker,
+    ];
+    let missing = |engine: &Engine| {
+        let program = engine.missing();
+        if let Some(program) = program {
+            skipped(&format!("{engine:?}: {program} is not installed"));
+        }
+        program.is_none()
+    };
+    let engines: Vec<Engine> = inside.into_iter().filter(missing).collect();
+    if engines.contains(&Engine::Docker) {
+        lab.engines.start_docker(&[&lab.small]);
+    }
+    let workload = &WORKLOADS[0];
+    for engine in engines {
+        let profile = lab.learn_inside(engine, workload, &lab.small);
+        let learned = Profile::read(Path::new(&profile));
+        learned.has(&["socket", "bind", "accept"]);
+        let evidence = fs::read_to_string(profile.replace(".json", ".evidence.json")).unwrap();
+        let evidence: serde_json::Value = serde_json::from_str(&evidence).unwrap();
+        assert_eq!(
+            evidence["runs"][0]["filtered"], true,
+            "the outer filter is told"
+        );
+
+        // The launcher inside, over the engine's own profile. From outside: the test above.
+        let name = Path::new(&profile).file_name().unwrap().to_str().unwrap();
+        let enforced = format!("/vol/{name}");
+        let enforce = |more: &[&str]| {
+            let head = ["/vol/seccomp-run", "--enforce", &enforced];
+            let wanted = Wanted {
+                engine,
+                root: &lab.small,
+                profile: None,
+                no_new_privs: true,
+                volume: &lab.volume,
+                command: &[&head[..], more].concat(),
+            };
+            lab.engines.foreground(&wanted).wait()
+        };
+        let called = enforce(&["--", "/vol/call", "100", "39"]);
+        called.succeeds().says("100: error 1\n");
+        enforce(&["--kill", "--", "/vol/call", "100"]).ends_with(159);
+    }
+    lab.engines.stop_docker();
 }
