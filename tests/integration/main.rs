@@ -54,6 +54,7 @@ mod oracle_tracepoint;
 mod pid1;
 mod profile;
 mod programs;
+mod release;
 mod report;
 mod roundtrip;
 mod runtimes;
