@@ -217,11 +217,12 @@ fn a_signal_to_the_process_group_comes_twice_but_not_the_one_that_continues() {
             let is = |&pid: &i32| crate::harness::stat(pid).is_some_and(|f| f[0] == state);
             members.iter().all(is)
         };
-        for signal in [15, 40] {
-            send(signal);
-            let line = format!("got {signal}\n");
-            run.until("the signal", |r| r.stdout().matches(&line).count() == times);
-        }
+        let count = |r: &Running, signal| r.stdout().matches(&format!("got {signal}\n")).count();
+        send(40);
+        run.until("the signal", |r| count(r, 40) == times);
+        // A standard one that the command has not taken yet takes the second in.
+        send(15);
+        run.until("the signal", |r| (1..=times).contains(&count(r, 15)));
         for turn in 1..=10 {
             send(19);
             run.until("a stop", |_| all("T"));
@@ -234,9 +235,8 @@ fn a_signal_to_the_process_group_comes_twice_but_not_the_one_that_continues() {
         let out = run.wait();
         out.ends_with(7);
         assert_eq!(out.stdout.matches("got 18\n").count(), 10, "{out}");
-        for line in ["got 15\n", "got 40\n"] {
-            assert_eq!(out.stdout.matches(line).count(), times, "{out}");
-        }
+        assert_eq!(out.stdout.matches("got 40\n").count(), times, "{out}");
+        assert!(out.stdout.matches("got 15\n").count() <= times, "{out}");
     }
 }
 
