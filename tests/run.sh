@@ -12,7 +12,7 @@ needed=(
 	curl:curl git:git python3:python3 busybox:busybox-static bwrap:bubblewrap setpriv:util-linux ps:procps
 	bpftrace:bpftrace gdb:gdb node:nodejs perl:perl make:make sqlite3:sqlite3 jq:jq bc:bc zip:zip
 	runc:runc crun:crun podman:podman dockerd:docker.io ctr:containerd debootstrap:debootstrap
-	systemd-analyze:systemd docker-compose:docker-compose tini:tini dumb-init:dumb-init
+	systemd-analyze:systemd docker-compose:docker-compose tini:tini dumb-init:dumb-init script:bsdutils
 	man:man-db groff:groff-base mandoc:mandoc zsh:zsh fish:fish
 	# A browser and a font for it.
 	chromium:chromium chromium:fonts-dejavu-core
