@@ -21,9 +21,9 @@ use crate::sys::wait::End;
 pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Error> {
     let name = file.display().to_string();
     let (profile, mut warnings) = input::read(file)?;
-    let dropped = dropped(&args.enforcing.cap_drop);
+    let drop = dropped(&args.enforcing.cap_drop);
     let report = args.enforcing.report.as_ref();
-    let privileges = Privileges::new(&dropped, args.allow_new_privs, report.is_some())?;
+    let privileges = Privileges::new(&drop, args.allow_new_privs, report.is_some())?;
     let host = Host {
         native: Arch::NATIVE,
         kernel: input::running_kernel()?,
@@ -32,8 +32,6 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     let default_override = args.enforcing.default_action();
     let reading = args.reading.reading(default_override);
     let resolved = input::resolve(&name, &profile, &host, reading)?;
-    // A launcher that stays has no use for it.
-    drop(profile);
     warnings.extend(resolved.warnings);
     input::tell(&name, &warnings, args.strict)?;
     if default_override == Some(Action::Log) {

@@ -26,18 +26,24 @@ impl Rules {
 
     /// Adds a rule behind those that the number has. Quick where numbers come in ascending order.
     pub fn push(&mut self, nr: u32, rule: Rule) {
-        let at = match self.numbers.last() {
-            Some(&(last, _)) if nr < last => self.place(nr),
-            Some(&(last, _)) if nr == last => Ok(self.numbers.len() - 1),
-            _ => Err(self.numbers.len()),
-        };
-        let (Ok(place) | Err(place)) = at;
-        if at.is_err() {
-            self.numbers.insert(place, (nr, self.start(place)));
+        match self.numbers.last_mut() {
+            Some((last, _)) if nr < *last => return self.insert(nr, rule),
+            Some((last, end)) if nr == *last => *end += 1,
+            _ => self.numbers.push((nr, self.rules.len() + 1)),
         }
-        let end = self.numbers.get(place).map_or(0, |&(_, end)| end);
-        self.rules.insert(end, rule);
-        for (_, end) in self.numbers.iter_mut().skip(place) {
+        self.rules.push(rule);
+    }
+
+    fn insert(&mut self, nr: u32, rule: Rule) {
+        let place = self.place(nr).unwrap_or_else(|place| {
+            self.numbers.insert(place, (nr, self.start(place)));
+            place
+        });
+        let after = self.numbers.get_mut(place..).unwrap_or_default();
+        if let Some(&(_, end)) = after.first() {
+            self.rules.insert(end, rule);
+        }
+        for (_, end) in after {
             *end += 1;
         }
     }
