@@ -6,9 +6,7 @@
 //! end itself, and write to standard error. Whoever overwrites it gains nothing.
 //!
 //! A launcher that reports denied calls must do more: answer them, kill for them, and read what `/proc` says of the
-//! caller. It can open files, but only to read them, and write to the report alone. Where the policy raises signals, it can
-//! also trace: whoever overwrites it can then change another process's registers. To overwrite it takes `CAP_SYS_PTRACE`,
-//! which the command does not have then.
+//! caller. It can open files, but only to read them, and write to the report alone.
 
 use crate::action::Action;
 use crate::arch::Arch;
@@ -44,8 +42,6 @@ pub(crate) struct Reporting {
     pub(crate) listener: i32,
     /// The report.
     pub(crate) file: Option<i32>,
-    /// Does the policy answer calls with a signal?
-    pub(crate) traps: bool,
 }
 
 /// The filter of a launcher that looks after a child by these descriptors ([`crate::sys::spawn::Ready::fd_numbers`]).
@@ -177,33 +173,12 @@ fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
         let listener = (0, Op::Eq, number(reporting.listener));
         rules.push(("ioctl", vec![listener, (1, Op::Eq, request)]));
     }
-    if reporting.traps {
-        // A signal that tells which call it is for takes a tracer, for a moment: without reading or writing memory.
-        for request in TRAP_REQUESTS {
-            let request = u64::from(request);
-            rules.push(("ptrace", vec![(0, Op::Eq, request)]));
-        }
-        let signal = u64::from(libc::SIGSYS.unsigned_abs());
-        rules.push(("tgkill", vec![(2, Op::Eq, signal)]));
-    }
     if let Some(file) = reporting.file {
         let file = (0, Op::Eq, number(file));
         rules.extend(["write", "ftruncate"].map(|name| (name, vec![file])));
     }
     rules
 }
-
-const TRAP_REQUESTS: [u32; 9] = [
-    libc::PTRACE_SEIZE,
-    libc::PTRACE_INTERRUPT,
-    libc::PTRACE_CONT,
-    libc::PTRACE_DETACH,
-    libc::PTRACE_GETREGS,
-    libc::PTRACE_SETREGS,
-    libc::PTRACE_GETSIGMASK,
-    libc::PTRACE_SETSIGMASK,
-    libc::PTRACE_SETSIGINFO,
-];
 
 /// Receive, answer, and ask whether a call still waits.
 const LISTENER_REQUESTS: [u64; 3] = [
@@ -231,48 +206,45 @@ mod tests {
 
     #[test]
     fn a_launcher_can_do_its_work_and_nothing_else() {
-        let reporting = |traps| Reporting {
+        let reporting = Reporting {
             listener: 7,
             file: Some(8),
-            traps,
         };
-        let policies =
-            [None, Some(false), Some(true)].map(|traps| policy([4, 5, 6], traps.map(reporting)));
+        let policies = [None, Some(reporting)].map(|reporting| policy([4, 5, 6], reporting));
         let (read_only, create) = (0x80000, 0x80041);
         let (receive, add) = (LISTENER_REQUESTS[0], libc::SECCOMP_IOCTL_NOTIF_ADDFD);
         let seize = u64::from(libc::PTRACE_SEIZE);
         let poke = u64::from(libc::PTRACE_POKEDATA);
-        // The call, and which launchers may make it: a plain one, one that reports, one that reports signals.
-        let cases: [(&str, [u64; 3], [bool; 3]); 28] = [
-            ("wait4", [u64::MAX, 0, 0], [true, true, true]),
+        // The call, and which launchers may make it: a plain one, one that reports.
+        let cases: [(&str, [u64; 3], [bool; 2]); 27] = [
+            ("wait4", [u64::MAX, 0, 0], [true, true]),
             // It may ask for a continued child, not for another's status.
-            ("waitid", [1, 0, 0], [false, false, false]),
-            ("write", [2, 0, 0], [true, true, true]),
-            ("write", [5, 0, 0], [true, true, true]),
-            ("write", [8, 0, 0], [false, true, true]),
-            ("write", [9, 0, 0], [false, false, false]),
-            ("read", [6, 0, 0], [true, true, true]),
-            ("read", [9, 0, 0], [false, true, true]),
-            ("pidfd_send_signal", [4, 15, 0], [true, true, true]),
-            ("pidfd_send_signal", [9, 9, 0], [false, true, true]),
-            ("pidfd_send_signal", [9, 19, 0], [false, false, false]),
-            ("openat", [0, 0, read_only], [false, true, true]),
-            ("openat", [0, 0, create], [false, false, false]),
-            ("openat", [0, 0, 1], [false, false, false]),
-            ("openat", [0, 0, 2], [false, false, false]),
-            ("openat", [0, 0, 0x200], [false, false, false]),
-            ("ioctl", [7, receive, 0], [false, true, true]),
-            ("ioctl", [7, add, 0], [false, false, false]),
-            ("ioctl", [2, receive, 0], [false, false, false]),
-            ("ftruncate", [8, 0, 0], [false, true, true]),
-            ("ptrace", [seize, 1, 0], [false, false, true]),
-            ("ptrace", [poke, 1, 0], [false, false, false]),
-            ("tgkill", [1, 1, 31], [false, false, true]),
-            ("tgkill", [1, 1, 9], [false, true, true]),
-            ("tgkill", [1, 1, 19], [false, false, false]),
-            ("mprotect", [0, 0, 4], [false, false, false]),
-            ("execve", [0, 0, 0], [false, false, false]),
-            ("process_vm_writev", [1, 0, 0], [false, false, false]),
+            ("waitid", [1, 0, 0], [false, false]),
+            ("write", [2, 0, 0], [true, true]),
+            ("write", [5, 0, 0], [true, true]),
+            ("write", [8, 0, 0], [false, true]),
+            ("write", [9, 0, 0], [false, false]),
+            ("read", [6, 0, 0], [true, true]),
+            ("read", [9, 0, 0], [false, true]),
+            ("pidfd_send_signal", [4, 15, 0], [true, true]),
+            ("pidfd_send_signal", [9, 9, 0], [false, true]),
+            ("pidfd_send_signal", [9, 19, 0], [false, false]),
+            ("openat", [0, 0, read_only], [false, true]),
+            ("openat", [0, 0, create], [false, false]),
+            ("openat", [0, 0, 1], [false, false]),
+            ("openat", [0, 0, 2], [false, false]),
+            ("openat", [0, 0, 0x200], [false, false]),
+            ("ioctl", [7, receive, 0], [false, true]),
+            ("ioctl", [7, add, 0], [false, false]),
+            ("ioctl", [2, receive, 0], [false, false]),
+            ("ftruncate", [8, 0, 0], [false, true]),
+            ("ptrace", [seize, 1, 0], [false, false]),
+            ("ptrace", [poke, 1, 0], [false, false]),
+            ("tgkill", [1, 1, 9], [false, true]),
+            ("tgkill", [1, 1, 19], [false, false]),
+            ("mprotect", [0, 0, 4], [false, false]),
+            ("execve", [0, 0, 0], [false, false]),
+            ("process_vm_writev", [1, 0, 0], [false, false]),
         ];
         for (name, args, want) in cases {
             let got = policies.each_ref().map(|policy| allows(policy, name, args));

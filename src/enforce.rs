@@ -311,7 +311,6 @@ fn report_on(
             let reporting = Reporting {
                 listener: listener.as_fd().as_raw_fd(),
                 file,
-                traps: reporter.traps(),
             };
             let own = confine::filter(descriptors, Some(reporting))?;
             confine::confine(&own, held, true)?;

@@ -10,8 +10,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::spawn::Child;
-use crate::sys::wait::{self, Block, Change, End, RawStop};
-use crate::sys::{Errno, Tid, process};
+use crate::sys::wait::{self, Block, Change, End};
+use crate::sys::{Errno, process};
 
 /// Something else that the launcher attends to while the command runs.
 pub(crate) trait Aside {
@@ -23,12 +23,6 @@ pub(crate) trait Aside {
 
     /// The other end hung up.
     fn gone(&mut self);
-
-    /// A task stopped. Gives the stop back unless it was a tracee of its own.
-    fn stopped(&mut self, tid: Tid, stop: RawStop) -> Option<RawStop>;
-
-    /// A task ended.
-    fn ended(&mut self, tid: Tid);
 }
 
 /// What the launcher does besides.
@@ -49,7 +43,7 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
     // A SIGCONT that continued the command, and waits here as well, went to both of us. One that comes later is another.
     let mut continued = false;
     loop {
-        if let Some(end) = duties.reap(child, &mut jobs)? {
+        if let Some(end) = reap(child, &mut jobs)? {
             duties.linger()?;
             return Ok(end);
         }
@@ -79,34 +73,6 @@ impl Duties<'_> {
         }
     }
 
-    /// Reaps whatever has ended. Returns how the command ended, if it did.
-    fn reap(&mut self, child: &Child, jobs: &mut JobControl) -> Result<Option<End>, Errno> {
-        while let Some((tid, change)) = wait::next(-1, Block::No)? {
-            match self.told(tid, change) {
-                Some(Change::Ended(end)) if tid == child.pid() => return Ok(Some(end)),
-                Some(Change::Stopped(stop)) if tid == child.pid() => {
-                    jobs.stopped(Signal::from_raw(stop.signal));
-                }
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-
-    /// What a change means for us; `None` when it was the affair of who is attended to besides.
-    fn told(&mut self, tid: Tid, change: Change) -> Option<Change> {
-        let Some((aside, _)) = &mut self.aside else {
-            return Some(change);
-        };
-        match change {
-            Change::Ended(_) => {
-                aside.ended(tid);
-                Some(change)
-            }
-            Change::Stopped(stop) => aside.stopped(tid, stop).map(Change::Stopped),
-        }
-    }
-
     /// Reaps descendants until there are none, the time is over, or somebody wants an end of it.
     fn linger(&mut self) -> Result<(), Errno> {
         let by = Instant::now() + self.linger;
@@ -114,7 +80,7 @@ impl Duties<'_> {
             // The command's last orphans may have ended with it.
             loop {
                 match wait::next(-1, Block::No) {
-                    Ok(Some((tid, change))) => drop(self.told(tid, change)),
+                    Ok(Some(_)) => {}
                     Ok(None) => break,
                     Err(_) => return Ok(()),
                 }
@@ -163,6 +129,20 @@ fn attend_until_signal(
         }
         if !signal.is_empty() {
             return Ok(());
+        }
+    }
+}
+
+/// Reaps whatever has ended. Returns how the command ended, if it did.
+fn reap(child: &Child, jobs: &mut JobControl) -> Result<Option<End>, Errno> {
+    loop {
+        match wait::next(-1, Block::No)? {
+            None => return Ok(None),
+            Some((pid, Change::Ended(end))) if pid == child.pid() => return Ok(Some(end)),
+            Some((pid, Change::Stopped(stop))) if pid == child.pid() => {
+                jobs.stopped(Signal::from_raw(stop.signal));
+            }
+            Some(_) => {}
         }
     }
 }

@@ -26,19 +26,18 @@ pub(crate) struct Profiles {
     /// Everything is allowed.
     pub(crate) open: PathBuf,
     /// For the reader of the figures.
-    pub(crate) what: String,
+    pub(crate) what: &'static str,
 }
 
 impl Profiles {
     /// Writes them into `dir`.
     pub(crate) fn prepare(dir: &Path) -> Outcome<Self> {
-        let (large, what) = match std::env::var_os("SECCOMP_RUN_PROFILE") {
-            Some(given) => {
-                let given = fs::canonicalize(given)?;
-                let name = given.file_name().unwrap_or_default().to_string_lossy();
-                (given.clone(), name.into_owned())
+        let (large, what) = match std::env::var_os("SECCOMP_RUN_DATA") {
+            Some(data) => {
+                let name = "docker-default.json";
+                (fs::canonicalize(Path::new(&data).join(name))?, name)
             }
-            None => (write(dir, "large", &large())?, "made by the bench".into()),
+            None => (write(dir, "large", &large())?, "made by the bench"),
         };
         let [from, program] = [&large, &dir.join("program")].map(|file| file.display().to_string());
         Running::output(&[OURS, "compile", &from, "-o", &program], dir)?;

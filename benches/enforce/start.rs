@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::running::{LIMIT, Running};
-use crate::way::{self, OURS, Way};
-use crate::{Outcome, Scene, median};
+use crate::way::{self, Launcher, OURS, Way};
+use crate::{Outcome, Scene, median, quantile};
 
 /// From the exec of the launcher to its end, with a command that does nothing.
 pub(crate) fn measure(scene: &Scene<'_>) -> Outcome<()> {
@@ -15,32 +15,50 @@ pub(crate) fn measure(scene: &Scene<'_>) -> Outcome<()> {
             times.push(launcher.time(scene.dir)?.as_secs_f64() * 1e3);
         }
     }
-    let medians: Vec<f64> = times.into_iter().filter_map(median).collect();
-    let of = |way| {
-        let mut both = launchers.iter().zip(&medians);
-        both.find_map(|(launcher, &median)| (launcher.way == way).then_some(median))
+    let at = |share| -> Vec<f64> {
+        let times = times.iter().cloned();
+        times.filter_map(|times| quantile(times, share)).collect()
     };
-    let plain = of(Way::Plain).unwrap_or_default();
-    let ours = of(Way::Ours).unwrap_or_default() - plain;
     println!(
-        "{:<32}{:>10}{:>14}{:>10}",
-        "start of /bin/true", "ms", "over plain", "to ours"
+        "{:<32}{:>10}{:>14}{:>10}{:>22}",
+        "start of /bin/true", "median ms", "over plain", "to ours", "best tenth over plain"
     );
-    for (launcher, median) in launchers.iter().zip(&medians) {
-        let over = median - plain;
-        let ratio = match launcher.way {
-            Way::Plain => "-".to_owned(),
-            _ => format!("{:.2}x", over / ours),
+    let (medians, bests) = (
+        over_plain(&launchers, &at(2)),
+        over_plain(&launchers, &at(10)),
+    );
+    let ours = launchers
+        .iter()
+        .position(|launcher| launcher.way == Way::Ours);
+    let ours = ours.and_then(|at| medians.get(at)).map(|median| median.1);
+    for (launcher, (median, best)) in launchers.iter().zip(medians.iter().zip(bests)) {
+        let &(median, over) = median;
+        let ratio = match ours {
+            Some(ours) if launcher.way != Way::Plain => format!("{:.2}x", over / ours),
+            _ => "-".to_owned(),
         };
+        let title = launcher.way.title();
         println!(
-            "{:<32}{median:>10.2}{over:>14.2}{ratio:>10}",
-            launcher.way.title()
+            "{title:<32}{median:>10.2}{over:>14.2}{ratio:>10}{:>22.2}",
+            best.1
         );
     }
     for note in notes {
         println!("{note}");
     }
     Ok(())
+}
+
+/// Each value, and how much it is above that of the plain command.
+fn over_plain(launchers: &[Launcher], values: &[f64]) -> Vec<(f64, f64)> {
+    let plain = launchers
+        .iter()
+        .position(|launcher| launcher.way == Way::Plain);
+    let plain = plain
+        .and_then(|at| values.get(at))
+        .copied()
+        .unwrap_or_default();
+    values.iter().map(|&value| (value, value - plain)).collect()
 }
 
 /// How many commands the shell executes.

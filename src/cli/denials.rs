@@ -54,7 +54,7 @@ fn text(report: &Report, context: &Context<'_>) -> String {
     if report.spared > 0 {
         let calls = count(report.spared, "call", "calls");
         lines.push(format!(
-            "warning: {calls} failed with EPERM, because their process could not be killed or signalled as the profile wants"
+            "warning: {calls} failed with EPERM, because their process could not be killed as the profile wants"
         ));
     }
     if report.lines_lost > 0 {

@@ -4,12 +4,15 @@
 //! policy has for the call, from its registers alone, and takes down what it was. What is allowed never comes here, and
 //! costs nothing.
 //!
+//! `SCMP_ACT_TRAP` stays with the filter: only the kernel can raise a `SIGSYS` that tells which call it is for, and a
+//! tracer that put it into one would wait for an exec that waits for it (`ptrace(2)`, BUGS).
+//!
 //! ```text
 //! policy      which calls are asked
 //! decode      a call as a person reads it (prototypes: the names of arguments and flags)
 //! ledger      each kind of denied call once, with how often
 //! lines       the same as it happens, as JSON, into a file
-//! reporter    answers the calls (trap: those that get a signal)
+//! reporter    answers the calls
 //! ```
 //!
 //! Source: `seccomp_unotify(2)`.
@@ -20,7 +23,6 @@ mod lines;
 mod policy;
 mod prototypes;
 mod reporter;
-mod trap;
 
 pub(crate) use ledger::Denial;
 pub(crate) use lines::Lines;

@@ -55,6 +55,8 @@ fn asking_abi(abi: &Abi) -> Abi {
 const fn asked(action: Action) -> Action {
     match action {
         Action::Allow => Action::Allow,
+        // Only the kernel can raise the signal that it asks for.
+        Action::Trap => Action::Trap,
         _ => Action::Notify,
     }
 }

@@ -10,14 +10,12 @@ use super::decode::decode;
 use super::ledger::{Denial, Details, Kind, Ledger};
 use super::lines::Lines;
 use super::policy::hides_calls;
-use super::trap::{self, Traps};
 use crate::action::Action;
 use crate::peek::{Maps, Memory, process_of, thread_name};
 use crate::policy::Policy;
 use crate::supervise::Aside;
 use crate::sys::listener::{Answer, Buffer, Listener, Notification};
 use crate::sys::signal::{self, Signal};
-use crate::sys::wait::RawStop;
 use crate::sys::{Errno, Tid, process};
 use crate::syscall::Sysno;
 
@@ -30,7 +28,6 @@ pub(crate) struct Reporter {
     command: Tid,
     buffer: Buffer,
     policy: Policy,
-    traps: Traps,
     lines: Option<Lines>,
     report: Report,
 }
@@ -42,7 +39,7 @@ pub(crate) struct Report {
     pub(crate) ledger: Ledger,
     /// The command itself was killed for it.
     pub(crate) killed: bool,
-    /// Calls that could not be answered by a kill or a signal, and failed with `EPERM` instead.
+    /// Calls that could not be answered by a kill, and failed with `EPERM` instead.
     pub(crate) spared: u64,
     /// Lines that could not be written.
     pub(crate) lines_lost: u64,
@@ -66,7 +63,6 @@ impl Reporter {
             command: 0,
             buffer: Buffer::new()?,
             policy,
-            traps: Traps::default(),
             lines,
             report: Report::default(),
         })
@@ -81,11 +77,6 @@ impl Reporter {
     /// The number of the report's descriptor.
     pub(crate) fn file(&self) -> Option<i32> {
         self.lines.as_ref().map(|lines| lines.file().as_raw_fd())
-    }
-
-    /// Does the policy answer calls with a signal?
-    pub(crate) fn traps(&self) -> bool {
-        self.policy.actions().contains(&Action::Trap)
     }
 
     /// What there is to tell; the file gets its last lines.
@@ -146,25 +137,16 @@ impl Reporter {
         let answer = match action {
             Action::Allow | Action::Log => Answer::GoOn,
             Action::Errno(errno) => Answer::Fail(errno),
-            // Nobody traces it on our behalf: what the kernel gives then.
-            Action::Trace(_) | Action::Notify => Answer::Fail(Errno::ENOSYS as u16),
-            Action::Trap if trap::is_handled(asked) => {
-                match self.traps.deliver(listener, asked, &mut self.buffer) {
-                    Ok(()) => return true,
-                    Err(Errno::ENOENT) => return false,
-                    Err(_) => self.spare(),
+            // Nobody traces it on our behalf: what the kernel gives then. (A signal is the filter's own answer.)
+            Action::Trace(_) | Action::Notify | Action::Trap => Answer::Fail(Errno::ENOSYS as u16),
+            Action::KillProcess | Action::KillThread => match kill(listener, asked) {
+                Ok(process) => {
+                    self.report.killed |= process == Some(self.command);
+                    return true;
                 }
-            }
-            Action::KillProcess | Action::KillThread | Action::Trap => {
-                match kill(listener, asked) {
-                    Ok(process) => {
-                        self.report.killed |= process == Some(self.command);
-                        return true;
-                    }
-                    Err(Errno::ENOENT) => return false,
-                    Err(_) => self.spare(),
-                }
-            }
+                Err(Errno::ENOENT) => return false,
+                Err(_) => self.spare(),
+            },
         };
         listener.answer(asked, answer, &mut self.buffer).is_ok()
     }
@@ -192,14 +174,6 @@ impl Aside for Reporter {
 
     fn gone(&mut self) {
         self.listener = None;
-    }
-
-    fn stopped(&mut self, tid: Tid, stop: RawStop) -> Option<RawStop> {
-        self.traps.stopped(tid, stop)
-    }
-
-    fn ended(&mut self, tid: Tid) {
-        self.traps.ended(tid);
     }
 }
 

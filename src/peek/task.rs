@@ -3,7 +3,6 @@
 use std::fs;
 
 use crate::sys::Tid;
-use crate::sys::signal::{Mask, Signal};
 
 /// The name of a thread (`proc_pid_comm(5)`); empty where `/proc` does not tell.
 pub(crate) fn thread_name(tid: Tid) -> String {
@@ -15,35 +14,9 @@ pub(crate) fn thread_name(tid: Tid) -> String {
 
 /// The process that a thread belongs to.
 pub(crate) fn process_of(tid: Tid) -> Option<Tid> {
-    Status::read(tid)?.field("Tgid:")?.parse().ok()
-}
-
-/// Has a thread a handler for this signal that would run now? (An ignored or blocked signal that a filter raises kills.)
-pub(crate) fn handles(tid: Tid, signal: Signal) -> bool {
-    let status = Status::read(tid);
-    let has = |name| {
-        let set = u64::from_str_radix(status.as_ref()?.field(name)?, 16).ok()?;
-        Some(Mask::from_bits(set).has(signal))
-    };
-    has("SigCgt:") == Some(true) && has("SigBlk:") == Some(false)
-}
-
-/// `/proc/TID/status`.
-struct Status(String);
-
-impl Status {
-    fn read(tid: Tid) -> Option<Self> {
-        fs::read_to_string(format!("/proc/{tid}/status"))
-            .ok()
-            .map(Self)
-    }
-
-    fn field(&self, name: &str) -> Option<&str> {
-        let mut lines = self.0.lines();
-        lines
-            .find_map(|line| line.strip_prefix(name))
-            .map(str::trim)
-    }
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let mut lines = status.lines();
+    lines.find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
 }
 
 #[cfg(test)]

@@ -81,47 +81,6 @@ pub(crate) fn seize(tid: Tid) -> Result<(), Errno> {
     check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, ZERO, options) }).map(drop)
 }
 
-/// Starts to trace one running thread for a moment: nothing about it is announced but what it stops for anyhow. It
-/// dies with its tracer until it is let go.
-pub(crate) fn seize_alone(tid: Tid) -> Result<(), Errno> {
-    let options = libc::c_long::from(libc::PTRACE_O_EXITKILL);
-    // SAFETY: SEIZE takes a tid, a null address and options by value.
-    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, ZERO, options) }).map(drop)
-}
-
-/// Asks a tracee to stop before it is in user mode again (`PTRACE_EVENT_STOP`), ahead of any signal.
-pub(crate) fn interrupt(tid: Tid) -> Result<(), Errno> {
-    // SAFETY: INTERRUPT takes a tid only.
-    check(unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, ZERO, ZERO) }).map(drop)
-}
-
-/// What `SECCOMP_RET_TRAP` tells the handler of `SIGSYS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Trapped {
-    /// Where the call was made.
-    pub(crate) ip: u64,
-    /// Its number.
-    pub(crate) nr: u32,
-    /// `AUDIT_ARCH_*`.
-    pub(crate) audit: u32,
-}
-
-/// `siginfo_t` with the members for `SIGSYS`: see `sigaction(2)`.
-#[repr(C)]
-struct RawTrapped {
-    signal: libc::c_int,
-    errno: libc::c_int,
-    code: libc::c_int,
-    padding: libc::c_int,
-    call_addr: u64,
-    syscall: u32,
-    arch: u32,
-    rest: [u64; 12],
-}
-
-/// `SYS_SECCOMP` of `asm-generic/siginfo.h`.
-const SYS_SECCOMP: libc::c_int = 1;
-
 impl Stopped {
     /// The token for a stop that `wait4` just reported.
     pub(super) const fn after_wait(tid: Tid) -> Self {
@@ -210,24 +169,6 @@ impl Stopped {
         let from = &raw const mask;
         // SAFETY: the kernel reads a set of the size that is given from a local of that size.
         check(unsafe { libc::ptrace(libc::PTRACE_SETSIGMASK, self.0, size, from) }).map(drop)
-    }
-
-    /// In the stop for a `SIGSYS`: makes it that of a filter.
-    pub(crate) fn set_trapped(&self, trapped: Trapped) -> Result<(), Errno> {
-        const { assert!(size_of::<RawTrapped>() == size_of::<libc::siginfo_t>()) };
-        let info = RawTrapped {
-            signal: libc::SIGSYS,
-            errno: 0,
-            code: SYS_SECCOMP,
-            padding: 0,
-            call_addr: trapped.ip,
-            syscall: trapped.nr,
-            arch: trapped.audit,
-            rest: [0; 12],
-        };
-        let from = &raw const info;
-        // SAFETY: the kernel reads one siginfo from a local of its size.
-        check(unsafe { libc::ptrace(libc::PTRACE_SETSIGINFO, self.0, ZERO, from) }).map(drop)
     }
 
     /// All general registers.

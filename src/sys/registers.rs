@@ -37,11 +37,6 @@ impl Call {
 }
 
 impl Registers {
-    /// Can [`Registers::roll_back`] be done on this machine?
-    pub(crate) const fn can_be_rolled_back() -> bool {
-        AUDIT.is_some()
-    }
-
     /// Can tracees that make calls of this architecture (`AUDIT_ARCH_*`) be made to call something?
     pub(crate) fn can_call(audit: u32) -> bool {
         AUDIT == Some(audit)
@@ -99,13 +94,6 @@ impl Registers {
         tracee.set_registers(&registers)
     }
 
-    /// Shows the tracee, which has left a call that a filter refused, its registers as they were before it.
-    pub(crate) fn roll_back(tracee: &Stopped) -> Result<(), Errno> {
-        let mut registers = tracee.registers()?;
-        registers.rax = registers.orig_rax;
-        tracee.set_registers(&registers)
-    }
-
     /// Puts the tracee back before the instruction with which it entered its own syscall.
     pub(crate) fn restore(&self, tracee: &Stopped) -> Result<(), Errno> {
         let mut registers = self.before();
@@ -157,10 +145,6 @@ impl Registers {
     }
 
     pub(crate) fn refuse(_: &Stopped, _: Errno) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    pub(crate) fn roll_back(_: &Stopped) -> Result<(), Errno> {
         Err(Errno::ENOSYS)
     }
 }

@@ -36,14 +36,6 @@ impl Signal {
     pub(crate) const XFSZ: Self = Self(libc::SIGXFSZ);
     pub(crate) const SYS: Self = Self(libc::SIGSYS);
 
-    /// Does it stop a process that does not handle it?
-    pub(crate) const fn stops(self) -> bool {
-        matches!(
-            self.0,
-            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
-        )
-    }
-
     /// The signal of a number that the kernel gave.
     pub(crate) const fn from_raw(number: i32) -> Self {
         Self(number)
@@ -82,17 +74,7 @@ impl Mask {
     /// Every signal; the kernel leaves out those that cannot be blocked.
     pub(crate) const ALL: Self = Self(u64::MAX);
 
-    /// Is this signal in it?
-    pub(crate) const fn has(self, signal: Signal) -> bool {
-        self.0 >> (signal.0 - 1) & 1 == 1
-    }
-
-    /// The set of these bits, as `/proc` shows it.
-    pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    pub(crate) const fn without(self, signal: Signal) -> Self {
+    const fn without(self, signal: Signal) -> Self {
         Self(self.0 & !(1 << (signal.0 - 1)))
     }
 

@@ -86,7 +86,7 @@ pub(crate) fn next(who: Tid, block: Block) -> Result<Option<(Tid, Change)>, Errn
 }
 
 /// Was this child continued since this was last asked? That it was is known from the moment that the `SIGCONT` was
-/// sent; it need not have run yet.
+/// sent; it need not have run yet. It must not be a tracee: any wait takes a tracee's stops.
 pub(crate) fn was_continued(child: Tid) -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let flags = libc::WCONTINUED | libc::WNOHANG;

@@ -19,7 +19,7 @@ use crate::peek::Maps;
 use crate::peek::Memory;
 use crate::recording::ExeId;
 use crate::sys::listener::{Answer, Buffer, Listener};
-use crate::sys::{Errno, Tid};
+use crate::sys::{Errno, Tid, signal};
 use crate::syscall::Sysno;
 
 /// Shared by the tracer, which brings listeners, and the thread that hears them.
@@ -80,6 +80,9 @@ impl Desk {
     }
 
     fn serve(&self, live: &Live, mut buffer: Buffer) {
+        // To start a thread, the C library opens two signals that it uses itself. Where they cannot be blocked again, they
+        // end us as they would end anybody.
+        let _ = signal::block_all();
         let mut callers = Callers::default();
         let mut listeners: Vec<Listener> = Vec::new();
         loop {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::sys::{Errno, Tid};
+use crate::sys::{Errno, Tid, signal};
 
 /// How often the watch looks.
 const TICK: Duration = Duration::from_millis(3);
@@ -207,6 +207,8 @@ impl Held {
 
     /// Releases those that do not stop.
     fn watch(&self) {
+        // As the desk does: to start a thread, the C library opens two signals.
+        let _ = signal::block_all();
         loop {
             let tids = self.lock();
             let waited = self.some.wait_while(tids, |tids| tids.is_empty());

@@ -186,7 +186,6 @@ fn each_action_has_its_effect_and_is_named() {
         ("SCMP_ACT_KILL", 159, "", "KILL_PROCESS"),
         ("SCMP_ACT_KILL_PROCESS", 159, "", "KILL_PROCESS"),
         ("SCMP_ACT_KILL_THREAD", 159, "", "KILL_THREAD"),
-        ("SCMP_ACT_TRAP", 159, "", "TRAP"),
         ("SCMP_ACT_TRACE", 0, "0\n", "TRACE(1)"),
     ];
     for (action, code, says, shown) in cases {
@@ -232,8 +231,8 @@ fn a_trapped_call_is_handled_as_without_a_report() {
         let reported = run(&["--report"]);
         reported.ends_with(159);
         assert_eq!(plain.stdout, reported.stdout);
-        // Two, three hundred, and the one that killed.
-        assert_eq!(rows(&reported)[0].0, 303, "{reported}");
+        // It is not for the report to say.
+        assert!(rows(&reported).is_empty(), "{reported}");
     }
 }
 
