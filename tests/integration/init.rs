@@ -370,7 +370,7 @@ mod behaviour {
     }
 
     pub(super) fn what_outlives_the_command_is_not_told(init: &Init) {
-        let command = "(trap 'echo told' HUP TERM; sleep 0.1; echo started; sleep 1; echo late) & sleep 0.4; exit 3";
+        let command = "(trap 'echo told' HUP TERM; sleep 0.1; echo started; sleep 2.5; echo late) & sleep 1.5; exit 3";
         let run = init.start(&["sh", "-c", command]);
         let session = run.pid();
         let by = Instant::now() + Duration::from_secs(init.limit);
