@@ -235,6 +235,7 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
     if !new.is_empty() {
         ui::say(&format!("new: {}", new.join(" ")));
     }
+    tell_refused(recording);
     ui::say(&format!(
         "wrote {path}: {}, {} of them known before or added for a reason that the profile states",
         count(all.len(), "syscall", "syscalls"),
@@ -274,6 +275,22 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
     }
     tell_sureness(learned.evidence.as_ref());
     recording.notes.iter().any(Note::is_loss)
+}
+
+/// Says which calls never worked here: they are in the profile, and somewhere else they may do something.
+fn tell_refused(recording: &Recording) {
+    let refused = recording.refused();
+    if refused.is_empty() {
+        return;
+    }
+    let named = refused.iter().map(|(sysno, errnos)| {
+        let errnos: Vec<String> = errnos.iter().map(|errno| format!("{errno:?}")).collect();
+        format!("{sysno} ({})", errnos.join(", "))
+    });
+    ui::say(&format!(
+        "refused each time, by the kernel or a filter, and in the profile all the same: {}",
+        named.collect::<Vec<_>>().join(", ")
+    ));
 }
 
 /// Says what the runs so far tell about the next one.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::arch::Arch;
+use crate::sys::Errno;
 use crate::syscall::Sysno;
 
 pub use note::Note;
@@ -278,6 +279,24 @@ impl Recording {
         calls
     }
 
+    /// The syscalls that failed with `EPERM` or `ENOSYS` each time they were seen, and with which of these: what a filter
+    /// from outside, a missing privilege or an old kernel answers.
+    pub fn refused(&self) -> Vec<(Sysno, Vec<Errno>)> {
+        let answers = [Errno::EPERM, Errno::ENOSYS];
+        let calls = self.calls().into_iter();
+        calls
+            .filter_map(|(sysno, call)| {
+                let times = |errno: Errno| {
+                    let raw = u16::try_from(errno as i32).unwrap_or_default();
+                    call.errnos.get(&raw).copied().unwrap_or_default()
+                };
+                let all = answers.into_iter().map(times).sum::<u64>() == call.count;
+                let with = answers.into_iter().filter(|&errno| times(errno) > 0);
+                all.then(|| (sysno, with.collect()))
+            })
+            .collect()
+    }
+
     /// What was executed, in the order of the first executions.
     pub fn executables(&self) -> &[Executable] {
         &self.executables
@@ -488,6 +507,25 @@ mod tests {
         assert_eq!(errnos, [(1, 2), (38, 1), (4095, 1)].into());
         (1..=4095).for_each(|errno| recording.returned(READ, -errno));
         assert_eq!(recording.calls()[0].1.errnos.len(), MAX_ERRNOS);
+    }
+
+    #[test]
+    fn what_is_refused_each_time_is_told_apart() {
+        let mut recording = Recording::default();
+        let exe = recording.executable("/bin/app");
+        recording.saw(&sighting(READ, exe), ms(0));
+        assert_eq!(recording.refused(), [], "its return was not seen");
+        recording.returned(READ, -38);
+        assert_eq!(recording.refused(), [(READ, vec![Errno::ENOSYS])]);
+        recording.saw(&sighting(READ, exe), ms(0));
+        recording.returned(READ, -1);
+        let both = vec![Errno::EPERM, Errno::ENOSYS];
+        assert_eq!(recording.refused(), [(READ, both)]);
+        for result in [0, -13] {
+            recording.saw(&sighting(READ, exe), ms(0));
+            recording.returned(READ, result);
+            assert_eq!(recording.refused(), [], "{result}");
+        }
     }
 
     #[test]
