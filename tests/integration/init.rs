@@ -371,7 +371,9 @@ mod behaviour {
 
     pub(super) fn what_outlives_the_command_is_not_told(init: &Init) {
         let command = "(trap 'echo told' HUP TERM; sleep 0.1; echo started; sleep 2.5; echo late) & sleep 1.5; exit 3";
-        let run = init.start(&["sh", "-c", command]);
+        let mut run = init.start(&["sh", "-c", command]);
+        // Before that it may not even have its session.
+        run.until("the command", |r| r.stdout().contains("started\n"));
         let session = run.pid();
         let by = Instant::now() + Duration::from_secs(init.limit);
         while !session_members(session).is_empty() && Instant::now() < by {
