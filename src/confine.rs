@@ -147,7 +147,8 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
 
 /// What reporting takes besides.
 fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
-    let kill = u64::from(libc::SIGKILL.unsigned_abs());
+    let number = |signal: i32| u64::from(signal.unsigned_abs());
+    let (kill, trap) = (number(libc::SIGKILL), number(libc::SIGSYS));
     let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
     let only_reads = (2, Op::MaskedEq(u64::from(writes.unsigned_abs())), 0);
     let mut rules = vec![
@@ -163,12 +164,12 @@ fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
         ("statx", vec![]),
         ("newfstatat", vec![]),
         ("lseek", vec![]),
-        // Killing.
+        // Killing, and telling of a trapped call.
+        ("rt_tgsigqueueinfo", vec![(2, Op::Eq, trap)]),
         ("pidfd_open", vec![]),
         ("pidfd_send_signal", vec![(1, Op::Eq, kill)]),
         ("tgkill", vec![(2, Op::Eq, kill)]),
     ];
-    let number = |fd: i32| u64::from(fd.unsigned_abs());
     for request in LISTENER_REQUESTS {
         let listener = (0, Op::Eq, number(reporting.listener));
         rules.push(("ioctl", vec![listener, (1, Op::Eq, request)]));
@@ -216,7 +217,7 @@ mod tests {
         let seize = u64::from(libc::PTRACE_SEIZE);
         let poke = u64::from(libc::PTRACE_POKEDATA);
         // The call, and which launchers may make it: a plain one, one that reports.
-        let cases: [(&str, [u64; 3], [bool; 2]); 27] = [
+        let cases: [(&str, [u64; 3], [bool; 2]); 29] = [
             ("wait4", [u64::MAX, 0, 0], [true, true]),
             // It may ask for a continued child, not for another's status.
             ("waitid", [1, 0, 0], [false, false]),
@@ -242,6 +243,8 @@ mod tests {
             ("ptrace", [poke, 1, 0], [false, false]),
             ("tgkill", [1, 1, 9], [false, true]),
             ("tgkill", [1, 1, 19], [false, false]),
+            ("rt_tgsigqueueinfo", [1, 1, 31], [false, true]),
+            ("rt_tgsigqueueinfo", [1, 1, 15], [false, false]),
             ("mprotect", [0, 0, 4], [false, false]),
             ("execve", [0, 0, 0], [false, false]),
             ("process_vm_writev", [1, 0, 0], [false, false]),

@@ -213,10 +213,14 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
     };
     // From here on no signal is lost, not even as PID 1, where what nobody handles or blocks is discarded.
     let caller = launch::take_over()?;
-    let asking = report.is_some().then(|| denials::asking(&policy));
+    let listening = report.is_some().then(listening_flags);
+    let asking = listening.map(|flags| {
+        let is_patient = flags & libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
+        denials::asking(&policy, is_patient)
+    });
     let installed = asking.as_ref().unwrap_or(&policy);
     check_kernel(installed)?;
-    let seal = compile(installed, flags, weights, report.is_some())?;
+    let seal = compile(installed, flags, weights, listening)?;
     let reporter = report
         .map(|Reported { lines }| Reporter::new(policy, lines))
         .transpose()
@@ -356,24 +360,23 @@ fn compile(
     policy: &Policy,
     flags: Flags,
     weights: Option<BTreeMap<Sysno, u64>>,
-    listens: bool,
+    listening: Option<libc::c_ulong>,
 ) -> Result<Seal, CompileError> {
-    let launch = if listens {
+    let launch = if listening.is_some() {
         Launch::Handover
     } else {
         Launch::Exec
     };
     let filter = Filter::compile(policy, &Options { launch, weights })?;
-    let listening = if listens { listening_flags() } else { 0 };
     Ok(Seal {
         program: filter.program().to_vec(),
         gate: filter.launch_slots().map(|slots| Gate { slots, arm }),
-        flags: kernel_flags(flags) | listening,
+        flags: kernel_flags(flags) | listening.unwrap_or(0),
     })
 }
 
-/// With a listener, and where the kernel can (5.19), so that a signal without a handler that ends the program does not
-/// interrupt a call that is being answered: a program that gets signals faster than answers would never go on.
+/// With a listener, and where the kernel can (5.19), so that a signal does not interrupt a call that is being answered: a
+/// program that gets signals faster than answers would never go on.
 fn listening_flags() -> libc::c_ulong {
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     let patient = listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;

@@ -4,8 +4,8 @@
 //! policy has for the call, from its registers alone, and takes down what it was. What is allowed never comes here, and
 //! costs nothing.
 //!
-//! `SCMP_ACT_TRAP` stays with the filter: only the kernel can raise a `SIGSYS` that tells which call it is for, and a
-//! tracer that put it into one would wait for an exec that waits for it (`ptrace(2)`, BUGS).
+//! `SCMP_ACT_TRAP` gets its `SIGSYS` from us, queued while the call waits. Its `si_code` is `SI_QUEUE`: only the kernel says
+//! `SYS_SECCOMP`. (A tracer could put that in, too, but would wait for an exec that waits for it: `ptrace(2)`, BUGS.)
 //!
 //! ```text
 //! policy      which calls are asked
@@ -39,6 +39,6 @@ pub(crate) fn is_report(start: &str) -> bool {
 }
 
 /// The policy that a reporting filter is made of: see [`policy`].
-pub(crate) fn asking(policy: &Policy) -> Policy {
-    policy::asking(policy)
+pub(crate) fn asking(policy: &Policy, is_patient: bool) -> Policy {
+    policy::asking(policy, is_patient)
 }

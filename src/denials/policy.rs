@@ -12,14 +12,26 @@ use crate::syscall::Sysno;
 ///
 /// A listener can be outdone by one that is installed later, which answers first when ours is gone. So no other can be
 /// installed: `seccomp(2)` with `NEW_LISTENER` fails with `EBUSY`, as it does in the kernel while ours lives.
-pub(super) fn asking(policy: &Policy) -> Policy {
+///
+/// A trapped call is asked only where a signal does not interrupt the call that is asked (`is_patient`): it gets one while
+/// it waits.
+pub(super) fn asking(policy: &Policy, is_patient: bool) -> Policy {
+    let asked = |action| match action {
+        Action::Allow => Action::Allow,
+        Action::Trap if !is_patient => Action::Trap,
+        _ => Action::Notify,
+    };
     Policy {
-        abis: policy.abis.iter().map(asking_abi).collect(),
+        abis: policy
+            .abis
+            .iter()
+            .map(|abi| asking_abi(abi, asked))
+            .collect(),
         bad_arch: asked(policy.bad_arch),
     }
 }
 
-fn asking_abi(abi: &Abi) -> Abi {
+fn asking_abi(abi: &Abi, asked: impl Fn(Action) -> Action) -> Abi {
     let mut syscalls = Rules::with_capacity(abi.syscalls.all().len() + WATCHED.len());
     // What comes first decides.
     for watched in WATCHED {
@@ -49,15 +61,6 @@ fn asking_abi(abi: &Abi) -> Abi {
             ..newer
         }),
         syscalls,
-    }
-}
-
-const fn asked(action: Action) -> Action {
-    match action {
-        Action::Allow => Action::Allow,
-        // Only the kernel can raise the signal that it asks for.
-        Action::Trap => Action::Trap,
-        _ => Action::Notify,
     }
 }
 
@@ -194,8 +197,8 @@ mod tests {
 
     #[test]
     fn what_is_allowed_runs_and_the_rest_is_asked() {
-        let strict = asking(&policy(Action::Errno(1)));
-        let lax = asking(&policy(Action::Allow));
+        let strict = asking(&policy(Action::Errno(1)), true);
+        let lax = asking(&policy(Action::Allow), true);
         let (notify, allow, busy) = (Action::Notify, Action::Allow, Action::Errno(EBUSY));
         let cases = [
             ("read", [0, 0], allow, allow),
@@ -217,6 +220,16 @@ mod tests {
             assert_eq!(answer(&lax, name, args), want_lax, "{name} {args:?}");
         }
         assert_eq!(strict.bad_arch, Action::Notify);
+    }
+
+    #[test]
+    fn a_trapped_call_is_asked_where_it_can_be_sent_a_signal() {
+        let trapping = policy(Action::Trap);
+        for (is_patient, want) in [(true, Action::Notify), (false, Action::Trap)] {
+            let asking = asking(&trapping, is_patient);
+            assert_eq!(answer(&asking, "getppid", [0, 0]), want);
+            assert_eq!(answer(&asking, "mount", [0, 0]), Action::Notify);
+        }
     }
 
     #[test]

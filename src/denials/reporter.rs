@@ -11,11 +11,12 @@ use super::ledger::{Denial, Details, Kind, Ledger};
 use super::lines::Lines;
 use super::policy::hides_calls;
 use crate::action::Action;
-use crate::peek::{Maps, Memory, process_of, thread_name};
+use crate::arch::Arch;
+use crate::peek::{Maps, Memory, Status, thread_name};
 use crate::policy::Policy;
 use crate::supervise::Aside;
 use crate::sys::listener::{Answer, Buffer, Listener, Notification};
-use crate::sys::signal::{self, Signal};
+use crate::sys::signal::{self, Signal, Trapped};
 use crate::sys::{Errno, Tid, process};
 use crate::syscall::Sysno;
 
@@ -39,7 +40,7 @@ pub(crate) struct Report {
     pub(crate) ledger: Ledger,
     /// The command itself was killed for it.
     pub(crate) killed: bool,
-    /// Calls that could not be answered by a kill, and failed with `EPERM` instead.
+    /// Calls that could not be answered by a signal, and failed with `EPERM` instead.
     pub(crate) spared: u64,
     /// Lines that could not be written.
     pub(crate) lines_lost: u64,
@@ -137,16 +138,45 @@ impl Reporter {
         let answer = match action {
             Action::Allow | Action::Log => Answer::GoOn,
             Action::Errno(errno) => Answer::Fail(errno),
-            // Nobody traces it on our behalf: what the kernel gives then. (A signal is the filter's own answer.)
-            Action::Trace(_) | Action::Notify | Action::Trap => Answer::Fail(Errno::ENOSYS as u16),
-            Action::KillProcess | Action::KillThread => match kill(listener, asked) {
-                Ok(process) => {
-                    self.report.killed |= process == Some(self.command);
-                    return true;
-                }
-                Err(Errno::ENOENT) => return false,
-                Err(_) => self.spare(),
-            },
+            // Nobody traces it on our behalf: what the kernel gives then.
+            Action::Trace(_) | Action::Notify => Answer::Fail(Errno::ENOSYS as u16),
+            Action::Trap => return self.trap(listener, asked),
+            Action::KillProcess | Action::KillThread => return self.kill(listener, asked),
+        };
+        listener.answer(asked, answer, &mut self.buffer).is_ok()
+    }
+
+    /// Sends it the signal, and lets it go without having run. Who holds the signal off is killed, as by the kernel.
+    fn trap(&mut self, listener: &Listener, asked: &Notification) -> bool {
+        let status = Status::of(asked.tid).filter(|status| !status.holds_off(Signal::SYS));
+        let Some(status) = status else {
+            return self.kill(listener, asked);
+        };
+        if !listener.waits(asked) {
+            return false;
+        }
+        let arch = Arch::of_call(asked.audit, asked.nr);
+        let trapped = Trapped {
+            ip: asked.ip,
+            nr: asked.nr,
+            audit: asked.audit,
+            narrow: arch.is_some_and(|arch| !arch.is_64bit()),
+        };
+        let answer = match signal::send_trap(status.process, asked.tid, trapped) {
+            Ok(()) => Answer::RollBack,
+            Err(_) => self.spare(),
+        };
+        listener.answer(asked, answer, &mut self.buffer).is_ok()
+    }
+
+    fn kill(&mut self, listener: &Listener, asked: &Notification) -> bool {
+        let answer = match kill(listener, asked) {
+            Ok(process) => {
+                self.report.killed |= process == Some(self.command);
+                return true;
+            }
+            Err(Errno::ENOENT) => return false,
+            Err(_) => self.spare(),
         };
         listener.answer(asked, answer, &mut self.buffer).is_ok()
     }
@@ -182,7 +212,7 @@ impl Aside for Reporter {
 /// # Errors
 /// `ENOENT`: it does not wait any more. Anything else: it still does.
 fn kill(listener: &Listener, asked: &Notification) -> Result<Option<Tid>, Errno> {
-    let process = process_of(asked.tid);
+    let process = Status::of(asked.tid).map(|status| status.process);
     let fd = process::pidfd_of_thread(asked.tid)
         .or_else(|errno| process::pidfd_open(process.ok_or(errno)?));
     // Only while it waits are tid and descriptor surely its own.

@@ -8,4 +8,4 @@ mod task;
 
 pub(crate) use memory::Memory;
 pub(crate) use place::Maps;
-pub(crate) use task::{process_of, thread_name};
+pub(crate) use task::{Status, thread_name};

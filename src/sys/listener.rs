@@ -38,6 +38,8 @@ pub(crate) enum Answer {
     GoOn,
     /// It fails with this errno, and does not run. 0: it seems to succeed.
     Fail(u16),
+    /// It does not run, and leaves its own number where its result would be, as a trapped call does.
+    RollBack,
 }
 
 /// Room for what the kernel hands over, which may have grown since our headers were written.
@@ -125,14 +127,15 @@ impl Listener {
         answer: Answer,
         buffer: &mut Buffer,
     ) -> Result<(), Errno> {
-        let (error, flags) = match answer {
+        let (val, error, flags) = match answer {
             // The flag is bit 0.
-            Answer::GoOn => (0, 1),
-            Answer::Fail(errno) => (-i32::from(errno), 0),
+            Answer::GoOn => (0, 0, 1),
+            Answer::Fail(errno) => (0, -i32::from(errno), 0),
+            Answer::RollBack => (i64::from(notification.nr), 0, 0),
         };
         let answer = libc::seccomp_notif_resp {
             id: notification.id,
-            val: 0,
+            val,
             error,
             flags,
         };

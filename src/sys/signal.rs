@@ -219,6 +219,58 @@ pub(crate) fn send_to_thread(process: Tid, tid: Tid, signal: Signal) -> Result<(
     check(unsafe { libc::syscall(libc::SYS_tgkill, process, tid, signal.0) }).map(drop)
 }
 
+/// A call that is trapped: what the `SIGSYS` says of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trapped {
+    /// The instruction after the call.
+    pub(crate) ip: u64,
+    pub(crate) nr: u32,
+    /// `AUDIT_ARCH_*`.
+    pub(crate) audit: u32,
+    /// Its thread takes signals in the form of 32-bit programs.
+    pub(crate) narrow: bool,
+}
+
+/// `siginfo_t` as `sigaction(2)` describes it for `SIGSYS`, in the kernel's layout.
+#[repr(C)]
+struct TrapInfo {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    padding: i32,
+    call_addr: u64,
+    syscall: u32,
+    arch: u32,
+    rest: [u64; 12],
+}
+
+/// Sends a thread the `SIGSYS` of a trapped call. All that the kernel says of such a call is in it, but for `si_code`: only
+/// the kernel may say `SYS_SECCOMP`, so that is `SI_QUEUE`.
+pub(crate) fn send_trap(process: Tid, tid: Tid, trapped: Trapped) -> Result<(), Errno> {
+    // The kernel hands the three over as it does for SI_QUEUE. To a 32-bit program these are si_pid (4 bytes), si_uid and
+    // si_value, which lie where it has si_call_addr, si_syscall and si_arch.
+    let (call_addr, syscall, arch) = if trapped.narrow {
+        (trapped.ip | u64::from(trapped.nr) << 32, trapped.audit, 0)
+    } else {
+        (trapped.ip, trapped.nr, trapped.audit)
+    };
+    let info = TrapInfo {
+        signo: libc::SIGSYS,
+        errno: 0,
+        code: libc::SI_QUEUE,
+        padding: 0,
+        call_addr,
+        syscall,
+        arch,
+        rest: [0; 12],
+    };
+    const { assert!(size_of::<TrapInfo>() == size_of::<libc::siginfo_t>()) };
+    let call = libc::SYS_rt_tgsigqueueinfo;
+    // SAFETY: the kernel reads a siginfo_t from a local of that size and layout.
+    let result = unsafe { libc::syscall(call, process, tid, libc::SIGSYS, &raw const info) };
+    check(result).map(drop)
+}
+
 /// A descriptor that is readable when `SIGCHLD` has come, and never blocks.
 pub(crate) fn child_fd() -> Result<SignalFd, Errno> {
     let mut set = SigSet::empty();

@@ -230,9 +230,51 @@ fn a_trapped_call_is_handled_as_without_a_report() {
         plain.ends_with(159).says("300 good\n").says("mask kept\n");
         let reported = run(&["--report"]);
         reported.ends_with(159);
-        assert_eq!(plain.stdout, reported.stdout);
-        // It is not for the report to say.
-        assert!(rows(&reported).is_empty(), "{reported}");
+        // Only the kernel may say SYS_SECCOMP (1).
+        let queued = plain.stdout.replace(", code 1,", ", code -1,");
+        assert_eq!(reported.stdout, queued);
+        let rows = rows(&reported);
+        assert_eq!(rows[0].0, 303, "{reported}");
+        assert!(
+            rows[0].1.contains("getppid()") && rows[0].1.contains("TRAP"),
+            "{reported}"
+        );
+    }
+}
+
+/// In both sizes of programs; who has no handler dies of it.
+#[test]
+fn a_trapped_call_gets_the_signal_of_the_kernel() {
+    let env = Env::new();
+    let text = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "syscalls": [{"names": ["getppid"], "action": "SCMP_ACT_TRAP"}],
+    });
+    let profile = env.write("p.json", text.to_string());
+    let mut programs = vec![fixture("trapped", Build::Static)];
+    programs.extend(crate::harness::try_fixture("trapped", Build::I386));
+    for program in &programs {
+        let run = |flags: &[&str]| {
+            let words = [&["--enforce", &profile], flags, &["--", program]].concat();
+            env.ours(&words).output()
+        };
+        let plain = run(&[]);
+        plain
+            .ends_with(159)
+            .says("code 1,")
+            .says("call given\ndefault: exit 0, signal 31\n");
+        let reported = run(&["--report"]);
+        reported.ends_with(159);
+        assert_eq!(rows(&reported)[0].0, 5, "{reported}");
+        // Only the kernel says SYS_SECCOMP, and only the kernel kills by a signal that is held off.
+        let queued = plain.stdout.replace("code 1,", "code -1,");
+        let queued = queued.replace("ignored: exit 0, signal 31", "ignored: exit 0, signal 9");
+        let queued = queued.replace("blocked: exit 0, signal 31", "blocked: exit 0, signal 9");
+        assert_eq!(reported.stdout, queued);
+    }
+    if programs.len() < 2 {
+        skip!("gcc -m32 does not work");
     }
 }
 
