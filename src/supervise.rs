@@ -191,7 +191,7 @@ const fn is_job_stop(signal: Signal) -> bool {
 pub(crate) fn forward(child: &Child, taken: Taken) {
     if !is_ours(taken) {
         // ESRCH: it has ended, and the next wait tells. EPERM: it changed its user, and we may not.
-        let _ = signal::send(child.pidfd(), taken.signal);
+        let _ = signal::pass_on(child.pidfd(), taken);
     }
 }
 
@@ -201,6 +201,7 @@ fn is_ours(taken: Taken) -> bool {
         signal,
         by_kernel,
         sender,
+        ..
     } = taken;
     let us = i32::try_from(std::process::id()) == Ok(sender);
     if signal == Signal::CHLD || (us && !by_kernel && is_raised_by_work(signal)) {
@@ -256,6 +257,7 @@ mod tests {
                 signal,
                 by_kernel,
                 sender,
+                words: None,
             };
             assert_eq!(is_ours(taken), want, "{taken:?}");
         }

@@ -132,6 +132,9 @@ pub(crate) struct Taken {
     pub(crate) by_kernel: bool,
     /// The process that sent it, where one did.
     pub(crate) sender: i32,
+    /// What it says, where that is more than its number, and not the kernel's own word: `sigqueue(3)`, timers, message
+    /// queues.
+    pub(crate) words: Option<libc::siginfo_t>,
 }
 
 /// Waits for the next blocked signal, at most this long; without a limit, for ever.
@@ -189,28 +192,45 @@ fn take_from(set: Mask, timeout: Option<Duration>) -> Result<Option<Taken>, Errn
     // a number that is compared, never used.
     let sender = unsafe { info.si_pid() };
     let by_kernel = info.si_code == libc::SI_KERNEL;
+    let is_ours_to_say = info.si_code < 0 && info.si_code != libc::SI_TKILL;
     Ok(Some(Taken {
         // Signals go to 64.
         signal: Signal(i32::try_from(number).unwrap_or_default()),
         by_kernel,
         sender,
+        words: is_ours_to_say.then_some(info),
     }))
+}
+
+/// Passes a signal on to the process behind a pidfd, with what it says.
+pub(crate) fn pass_on(pidfd: BorrowedFd<'_>, taken: Taken) -> Result<(), Errno> {
+    if let Some(words) = taken.words {
+        // SAFETY: the siginfo is a local, and as the kernel gave it.
+        match unsafe { send_info(pidfd, taken.signal, &raw const words) } {
+            // Too many wait already: the number alone needs no room.
+            Err(Errno::EAGAIN) => {}
+            result => return result,
+        }
+    }
+    send(pidfd, taken.signal)
 }
 
 /// Sends a signal to the process behind a pidfd, so that a recycled pid is never hit.
 pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
-    let info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo asks the kernel to fill in that of kill(2); flags must be 0.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal.0,
-            info,
-            0,
-        )
-    };
-    check(result).map(drop)
+    // SAFETY: a null siginfo asks the kernel to fill in that of kill(2).
+    unsafe { send_info(pidfd, signal, std::ptr::null()) }
+}
+
+/// # Safety
+/// `info` is null or points to a siginfo.
+unsafe fn send_info(
+    pidfd: BorrowedFd<'_>,
+    signal: Signal,
+    info: *const libc::siginfo_t,
+) -> Result<(), Errno> {
+    let (call, pidfd) = (libc::SYS_pidfd_send_signal, pidfd.as_raw_fd());
+    // SAFETY: the kernel reads one siginfo at most, which our caller promises is there; flags must be 0.
+    check(unsafe { libc::syscall(call, pidfd, signal.0, info, 0) }).map(drop)
 }
 
 /// Sends a signal to one thread. It must be known to be alive, as a stopped tracee is.

@@ -157,6 +157,7 @@ behaviours! {
     the_c_librarys_own_signals_end_nobody_but_the_command
     a_fault_signal_that_somebody_sends_is_the_commands
     queued_signals_are_neither_merged_nor_lost
+    what_a_queued_signal_says_is_passed_on
     a_signal_that_came_before_the_command_was_started_is_not_lost
     a_signal_goes_to_the_command_alone
     the_launchers_children_are_no_affair_of_the_command
@@ -249,6 +250,26 @@ mod behaviour {
         let out = run.wait();
         out.ends_with(7);
         assert_eq!(out.stdout.matches("got 36\n").count(), 100);
+    }
+
+    pub(super) fn what_a_queued_signal_says_is_passed_on(init: &Init) {
+        let mut run = init.start(&[&fixture("signals", Build::Static)]);
+        run.until("the command", |r| r.stdout().contains("ready\n"));
+        let pid = init.pid(&run);
+        let sender = "import ctypes, sys; c = ctypes.CDLL(None); v = ctypes.c_void_p; \
+                      [c.sigqueue(int(sys.argv[1]), n, v(n + 700)) for n in (12, 36, 36)]";
+        let words = ["python3", "-c", sender, &pid.to_string()];
+        let sent = init.env.run(&words).start();
+        // What another namespace sends has no pid in this one.
+        let from = if init.first { 0 } else { sent.pid() };
+        sent.wait().succeeds();
+        let got = |n: i32| format!("got {n}: {} from {from}\n", n + 700);
+        let wanted = format!("ready\n{}{}{}", got(12), got(36), got(36));
+        run.until("all of them", |r| r.stdout().len() >= wanted.len());
+        init.signal(&run, 64);
+        let out = run.wait();
+        out.ends_with(7);
+        assert_eq!(out.stdout, format!("{wanted}got 64\n"));
     }
 
     pub(super) fn a_signal_that_came_before_the_command_was_started_is_not_lost(init: &Init) {
@@ -468,6 +489,7 @@ const OTHERS: &[Other] = &[
                 "the_c_librarys_own_signals_end_nobody_but_the_command",
                 BOTH,
             ),
+            ("what_a_queued_signal_says_is_passed_on", BOTH),
             // It waits for ever.
             ("an_ignored_sigchld_loses_no_status_and_stays_ignored", BOTH),
             ("the_command_has_the_callers_parent_death_signal", BOTH),
@@ -486,6 +508,7 @@ const OTHERS: &[Other] = &[
                 "the_c_librarys_own_signals_end_nobody_but_the_command",
                 BOTH,
             ),
+            ("what_a_queued_signal_says_is_passed_on", BOTH),
             // The command starts with no signal blocked, and with SIGCHLD at its default.
             (
                 "a_signal_that_came_before_the_command_was_started_is_not_lost",
