@@ -1,15 +1,17 @@
-//! Files that are written whole or not at all: beside their place, then renamed into it.
+//! Files that are written whole or not at all: beside their place, then renamed into it. What is going to be replaced is
+//! locked (`flock(2)`), so that of two who would, one is told.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 
 /// How many outputs this process has claimed, so that each has a name of its own while it is written.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -29,6 +31,8 @@ pub(crate) struct Output {
     path: PathBuf,
     sibling: PathBuf,
     existing: Existing,
+    /// What is there now, locked; `None` where nothing is, or where files cannot be locked.
+    lock: Option<Flock<File>>,
 }
 
 /// Why a file cannot be written.
@@ -49,6 +53,12 @@ pub(crate) enum OutputError {
         kept: PathBuf,
         /// Why it failed.
         source: io::Error,
+    },
+    /// Another process is going to replace it.
+    #[error("another seccomp-run is writing '{}'", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// It is something that cannot be replaced by a file.
     #[error("'{}' is not a regular file", path.display())]
@@ -90,6 +100,7 @@ impl Output {
         if path.file_name().is_none() {
             return Err(OutputError::NotAFile { path });
         }
+        let lock = lock(&path)?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // In a directory that machines share, the process id tells nobody apart: in containers it is 1.
         let random = RandomState::new().build_hasher().finish();
@@ -98,6 +109,7 @@ impl Output {
             sibling: path.with_file_name(hidden),
             path,
             existing,
+            lock,
         };
         // The directory decides: try it with the sibling that will be written.
         output.create()?;
@@ -124,10 +136,18 @@ impl Output {
             self.discard();
             return Err(self.io("write", error));
         }
+        // Nobody else has it yet. It stays locked when it is in its place.
+        let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         self.rename()?;
+        self.lock = locked.ok();
         // From now on the file is ours.
         self.existing = Existing::Replace;
         Ok(())
+    }
+
+    /// The descriptor that holds the lock. Who closes descriptors by number leaves it alone.
+    pub(crate) fn lock_fd(&self) -> Option<i32> {
+        self.lock.as_ref().map(|lock| lock.as_raw_fd())
     }
 
     fn rename(&self) -> Result<(), OutputError> {
@@ -182,6 +202,37 @@ impl Output {
     }
 }
 
+/// Locks what is there. Not every file system can: then nobody is kept from anything.
+fn lock(path: &Path) -> Result<Option<Flock<File>>, OutputError> {
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path);
+        let Ok(file) = file else {
+            return Ok(None);
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            // Replaced before it was locked, it is not what is there any more.
+            Ok(locked) if is_at(&locked, path) => return Ok(Some(locked)),
+            Ok(_) => {}
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let path = path.to_owned();
+                return Err(OutputError::Busy { path });
+            }
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => id(ours) == id(there),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +275,27 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn two_do_not_write_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.json");
+        let is_busy = || {
+            let claimed = Output::claim(&path, Existing::Replace);
+            matches!(claimed, Err(OutputError::Busy { .. }))
+        };
+        // A new one is its writer's from the first write on, an old one from the claim.
+        for existing in [Existing::Keep, Existing::Replace] {
+            let mut output = Output::claim(&path, existing).unwrap();
+            assert_eq!(is_busy(), existing == Existing::Replace);
+            for text in ["one", "two"] {
+                output.write(text).unwrap();
+                assert!(is_busy());
+            }
+            drop(output);
+            assert!(!is_busy());
+        }
     }
 
     #[test]

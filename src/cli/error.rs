@@ -184,6 +184,9 @@ impl From<OutputError> for Error {
             OutputError::Exists { .. } => {
                 shown.hint("--update adds to it what this run needs besides, --force replaces it")
             }
+            OutputError::Busy { .. } => {
+                shown.hint("wait until that one has ended, or write another file with -o FILE and `merge` both")
+            }
             OutputError::NotAFile { .. } => shown.hint("name a file with -o FILE"),
             OutputError::Place { .. } => shown.hint("move it there yourself"),
             OutputError::Io { source, .. } => match source.kind() {

@@ -27,7 +27,16 @@ const DEFAULT_OUTPUT: &str = "profile.json";
 /// Learns what `command` does.
 pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
     let output = args.learning.output.as_deref();
-    let path = &replica::file(output.unwrap_or(Path::new(DEFAULT_OUTPUT)));
+    let output = output.unwrap_or(Path::new(DEFAULT_OUTPUT));
+    let path = &replica::file(output);
+    let again = if path == output {
+        "learn again with --update".to_owned()
+    } else {
+        format!(
+            "learn again, and merge the directory '{}'",
+            output.display()
+        )
+    };
     if args.reading.is_given() {
         return Err(Error::new(
             "--dialect, --arg-width and --unknown say how a profile is enforced, not learned",
@@ -40,7 +49,7 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
                 .hint("name a file with -o FILE"),
         );
     }
-    let output = Output::claim(path, existing(args))?;
+    let output = Output::claim(path, existing(args, path))?;
     let base = base(args, path)?;
     let evidence = if args.learning.no_evidence {
         None
@@ -73,7 +82,7 @@ pub(super) fn run(args: &Args, command: Command) -> Result<Exit, Error> {
     };
     let shown = path.display().to_string();
     let learned = learn::run(start, request)?;
-    let lossy = tell(&learned, &known, &shown);
+    let lossy = tell(&learned, &known, &shown, &again);
     let exit = learned.end.map_or(Exit::TERMINATED, Exit::from);
     Ok(if lossy && args.strict {
         Exit::FAILURE
@@ -108,6 +117,7 @@ fn start(
             && manner.may_inject()
             && (is_covered || calls.len() >= RICH),
         command,
+        kept: Vec::new(),
         allow_new_privs: args.allow_new_privs,
         knowledge: Knowledge {
             base: Known {
@@ -179,7 +189,7 @@ fn allowed(profile: &Profile) -> BTreeSet<String> {
 /// Where the evidence goes, and with `--update` what is in it.
 fn evidence(args: &Args, profile: &Path) -> Result<(Output, Evidence), Error> {
     let path = Evidence::path_for(profile);
-    let output = Output::claim(&path, existing(args))?;
+    let output = Output::claim(&path, existing(args, &path))?;
     let earlier = if args.learning.update {
         input::evidence(&path)?
     } else {
@@ -188,9 +198,9 @@ fn evidence(args: &Args, profile: &Path) -> Result<(Output, Evidence), Error> {
     Ok((output, earlier.unwrap_or_default()))
 }
 
-/// May the output files exist?
-const fn existing(args: &Args) -> Existing {
-    if args.learning.update || args.learning.force {
+/// May this output file exist? What is to be updated and is not there yet must not come from elsewhere meanwhile.
+fn existing(args: &Args, path: &Path) -> Existing {
+    if args.learning.force || args.learning.update && path.exists() {
         Existing::Replace
     } else {
         Existing::Keep
@@ -198,7 +208,7 @@ const fn existing(args: &Args) -> Existing {
 }
 
 /// Says what came of it. Returns whether the recording has gaps.
-fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
+fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str, again: &str) -> bool {
     let Learned {
         recording,
         profile,
@@ -273,7 +283,7 @@ fn tell(learned: &Learned, known: &BTreeSet<String>, path: &str) -> bool {
             "the command uses io_uring: operations in its rings are no syscalls, and no filter sees them",
         );
     }
-    tell_sureness(learned.evidence.as_ref());
+    tell_sureness(learned.evidence.as_ref(), again);
     recording.notes.iter().any(Note::is_loss)
 }
 
@@ -294,7 +304,7 @@ fn tell_refused(recording: &Recording) {
 }
 
 /// Says what the runs so far tell about the next one.
-fn tell_sureness(evidence: Option<&Evidence>) {
+fn tell_sureness(evidence: Option<&Evidence>, again: &str) {
     let Some(evidence) = evidence else {
         ui::say("without evidence of the runs nothing can be said about the next");
         return;
@@ -305,7 +315,7 @@ fn tell_sureness(evidence: Option<&Evidence>) {
         let syscalls = count(estimate.distinct, "syscall", "syscalls");
         format!("{syscalls} in {runs} runs; {estimate}")
     } else {
-        format!("{estimate}: learn again with --update")
+        format!("{estimate}: {again}")
     });
 }
 

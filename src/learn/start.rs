@@ -26,6 +26,8 @@ pub(crate) struct Start {
     pub(crate) manner: Manner,
     /// What is known covers the command: it can have its filter at once.
     pub(crate) filter_first: bool,
+    /// Descriptors that the launcher keeps open.
+    pub(crate) kept: Vec<i32>,
 }
 
 /// A command whose tracer runs.
@@ -83,7 +85,7 @@ fn begin(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, Le
 /// Forks, seizes, settles, and lets the command go.
 fn seize(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, LearnError> {
     let mut child = plan(&start, caller)?.spawn().map_err(LaunchError::from)?;
-    let ready = launch::settle(&child, &[]).map_err(LearnError::from);
+    let ready = launch::settle(&child, &start.kept).map_err(LearnError::from);
     let ready = ready.and_then(|()| {
         let desk = if start.manner.may_inject() {
             let opened = Desk::open(live);
@@ -128,7 +130,8 @@ fn filter_first<'a>(
         }
     };
     // Only now: another child could not be forked from a launcher that has settled.
-    let ready = launch::settle(&child, &[listener.as_fd().as_raw_fd()])
+    let kept = [&start.kept, &[listener.as_fd().as_raw_fd()][..]].concat();
+    let ready = launch::settle(&child, &kept)
         .and_then(|()| Desk::open(live).map_err(setup("hear of unknown calls")))
         .and_then(|desk| {
             desk.add(listener);

@@ -34,6 +34,7 @@ fn replicas_that_look_alike_share_a_directory() {
     for replica in replicas {
         let output = replica.wait();
         output.succeeds().complains(&format!("wrote {dir}/web-"));
+        output.complains(&format!("learn again, and merge the directory '{dir}/'"));
     }
     let mut names: Vec<String> = fs::read_dir(&dir)
         .unwrap()

@@ -627,3 +627,29 @@ fn children_that_hide_are_traced_or_told() {
         "what was seen is written all the same"
     );
 }
+
+/// What one learned would be gone when the other writes.
+#[test]
+fn two_do_not_learn_into_one_file() {
+    let env = Env::new();
+    let profile = env.text("p.json");
+    let learn = |command: &[&str]| {
+        let head = ["--learn", "--update", "-o", &profile, "--"];
+        env.ours(&[&head[..], command].concat())
+    };
+    // Its checkpoint makes the file when there is none; there is one for the second run.
+    for _ in 0..2 {
+        let mut first = learn(&["sh", "-c", "echo on; exec sleep 30"]).start();
+        first.until("the command", |r| r.stdout().contains("on\n"));
+        first.until("a checkpoint", |_| env.path("p.json").exists());
+        learn(&["true"])
+            .output()
+            .fails_cleanly(125)
+            .complains(&format!("another seccomp-run is writing '{profile}'"))
+            .complains("hint: wait until that one has ended");
+        env.ours(&["check", &profile]).output();
+        first.signal(15);
+        first.wait().ends_with(143);
+    }
+    learn(&["true"]).output().succeeds();
+}
