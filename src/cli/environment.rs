@@ -91,8 +91,14 @@ pub(super) fn settle(
                     _ => enforcing.kill = true,
                 }
             }
-            if enforcing.report.is_none() && !enforcing.exec {
+            if enforcing.report.is_none() {
                 enforcing.report = var(REPORT).map(report);
+                if enforcing.report.is_some() && enforcing.exec {
+                    return Err(Error::new(format!(
+                        "--exec and {REPORT} contradict each other: nobody would stay to report"
+                    ))
+                    .hint("leave one of them out; nothing was run"));
+                }
             }
             Ok(Mode::Enforce(needed(PROFILE)?.into()))
         }
@@ -195,6 +201,7 @@ mod tests {
         assert!(args.learning.output == Some("x".into()) && !args.learning.update);
         let (_, args) = settled(&[], &[(MODE, "complain"), (PROFILE, "p"), (REPORT, "1")]).unwrap();
         assert_eq!(args.enforcing.report, Some(ReportTo::End));
+        settled(&["--exec"], &with("enforce")).unwrap_err();
         for (action, want) in [("errno", 1), ("errno=ENOSYS", 38), ("errno=2", 2)] {
             let vars = [(MODE, "enforce"), (PROFILE, "p"), (ACTION, action)];
             assert_eq!(settled(&[], &vars).unwrap().1.enforcing.errno, Some(want));

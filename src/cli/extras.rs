@@ -81,6 +81,20 @@ fn whole() -> Command {
     whole
 }
 
+/// The same without what is hidden: `clap_complete` does not leave it out.
+fn shown() -> Command {
+    let whole = whole();
+    let is_clap_s = |arg: &clap::Arg| ["help", "version"].contains(&arg.get_id().as_str());
+    let arguments = whole
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set() && !is_clap_s(arg));
+    Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(arguments.cloned())
+        .subcommands(whole.get_subcommands().cloned())
+        .disable_help_subcommand(true)
+}
+
 /// All files: where below the directory, and what is in them.
 fn files() -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
     let mut files = Vec::new();
@@ -92,7 +106,7 @@ fn files() -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
     files.push((man(NAME), page_of(&main, NAME)?));
     for (shell, place) in COMPLETIONS {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut whole(), NAME, &mut script);
+        clap_complete::generate(shell, &mut shown(), NAME, &mut script);
         // clap#6421: two spellings of a name with a hyphen, and no verb's flags are completed.
         let script = String::from_utf8_lossy(&script);
         let script = script.replace("seccomp__subcmd__run", "seccomp__run");
@@ -275,6 +289,22 @@ mod tests {
             );
         }
         assert!(checked > 60, "{checked}");
+    }
+
+    #[test]
+    fn scripts_complete_what_is_for_people() {
+        for (path, content) in files().unwrap() {
+            let text = String::from_utf8(content).unwrap();
+            assert!(!text.contains("inject"), "{}", path.display());
+            if COMPLETIONS
+                .iter()
+                .any(|(_, place)| path == Path::new(place))
+            {
+                for word in ["transparent", "report", "severity", "help", "version"] {
+                    assert!(text.contains(word), "{} lacks {word}", path.display());
+                }
+            }
+        }
     }
 
     #[test]

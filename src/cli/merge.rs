@@ -1,5 +1,6 @@
 //! `merge`: several profiles in one, and their evidence.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Args {
-    /// The profiles; of a directory, every *.json in it that is no evidence
+    /// The profiles; evidence beside them is left out, and read with them; of a directory, every *.json
     #[arg(value_name = "PROFILE|DIR", required = true)]
     profiles: Vec<PathBuf>,
 
@@ -121,12 +122,15 @@ fn read_one(file: &Path) -> Result<(Profile, Vec<Warning>), Error> {
     Ok((reported.profile, Vec::new()))
 }
 
-/// The files that are meant, directories unfolded.
+/// The files that are meant, directories unfolded. Of `*.json`, the evidence of profiles is left out: it is read with them.
 fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+    let evidence: BTreeSet<_> = named.iter().map(|path| Evidence::path_for(path)).collect();
     let mut files = Vec::new();
     for path in named {
         if !path.is_dir() {
-            files.push(path.clone());
+            if !evidence.contains(path) {
+                files.push(path.clone());
+            }
             continue;
         }
         let failed = |error| {

@@ -45,6 +45,10 @@ const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        purpose: "sleeps",
+        groups: &[&["nanosleep", "clock_nanosleep"]],
+    },
+    Family {
         purpose: "makes descriptors",
         groups: &[
             &["accept", "accept4"],

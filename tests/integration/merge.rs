@@ -118,6 +118,14 @@ fn every_run_is_kept_once_and_in_its_order() {
     let json: Value = serde_json::from_str(&first).unwrap();
     assert_eq!(json["version"], 2);
     assert_eq!(json["runs"][1]["libc"], "glibc 2.36");
+    // As a shell gives it: `merge *.json`.
+    let (a_too, b_too) = (env.text("a.evidence.json"), env.text("b.evidence.json"));
+    env.ours(&[
+        "merge", &a_too, &a, &b_too, &b, &c, "-o", &output, "--force",
+    ])
+    .output()
+    .succeeds();
+    assert_eq!(env.read("out.evidence.json"), first);
     env.ours(&["merge", &c, &b, &a, "-o", &output, "--force"])
         .output()
         .succeeds();
