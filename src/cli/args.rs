@@ -275,7 +275,7 @@ pub(crate) struct Learning {
     /// One line, rewritten about once a second: how many syscalls were made, how long ago the last new one came,
     /// the chance that another run needs more. It goes to the terminal itself, never into COMMAND's output; where that goes to
     /// files or to /dev/null, the line is shown without being asked for. SIGUSR1 to seccomp-run prints it once
-    /// on standard error (and is passed on to COMMAND, as every signal is).
+    /// on standard error (and is passed on to a COMMAND that expects it).
     #[arg(long, conflicts_with = "enforce")]
     pub(crate) progress: bool,
 

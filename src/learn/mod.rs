@@ -21,6 +21,7 @@ use crate::estimate::Estimate;
 use crate::evidence::{Added, Evidence, Run};
 use crate::launch::{LaunchError, setup};
 use crate::output::{Output, OutputError};
+use crate::peek::Status;
 use crate::profile::Profile;
 use crate::recording::Recording;
 use crate::supervise::{self, JobControl};
@@ -285,7 +286,13 @@ impl Session {
         if asks && self.live.main_end().is_some() {
             return true;
         }
-        supervise::forward(&self.traced.child, taken);
+        // It asks us how far we are. A command that does not expect it would end by the question.
+        let child = &self.traced.child;
+        let only_asks = taken.signal == Signal::USR1
+            && Status::of(child.pid()).is_some_and(|status| status.is_defenceless(Signal::USR1));
+        if !only_asks {
+            supervise::forward(child, taken);
+        }
         if taken.signal != Signal::TERM {
             return false;
         }

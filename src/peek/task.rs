@@ -13,12 +13,14 @@ pub(crate) fn thread_name(tid: Tid) -> String {
         .to_owned()
 }
 
-/// The process that a thread belongs to, and what it does with signals that it does not handle (`proc_pid_status(5)`).
+/// The process that a thread belongs to, and what becomes of signals there (`proc_pid_status(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) process: Tid,
-    /// Bit n-1 is signal n.
+    /// Blocked or ignored. Bit n-1 is signal n.
     held_off: u64,
+    /// It has a handler.
+    caught: u64,
 }
 
 impl Status {
@@ -33,12 +35,22 @@ impl Status {
         Some(Self {
             process: field("Tgid:")?.parse().ok()?,
             held_off: mask("SigBlk:")? | mask("SigIgn:")?,
+            caught: mask("SigCgt:")?,
         })
     }
 
     /// Is this signal blocked by the thread, or ignored?
     pub(crate) fn holds_off(&self, signal: Signal) -> bool {
-        self.held_off & 1 << (signal.as_raw() - 1) != 0
+        self.held_off & Self::bit(signal) != 0
+    }
+
+    /// Would its default action happen?
+    pub(crate) fn is_defenceless(&self, signal: Signal) -> bool {
+        (self.held_off | self.caught) & Self::bit(signal) == 0
+    }
+
+    const fn bit(signal: Signal) -> u64 {
+        1 << (signal.as_raw() - 1)
     }
 }
 

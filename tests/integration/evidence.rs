@@ -333,4 +333,17 @@ fn sigusr1_asks_how_far_learning_has_come() {
     );
     let number = told.split(' ').nth(1).unwrap().parse::<u32>();
     assert!(number.is_ok_and(|number| number > 3), "{told}");
+
+    // A command that has no use for it does not end by the question.
+    let script = "trap '' HUP; echo ready; read line <&9; echo end";
+    let fifo = env.text("fifo");
+    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let shell = ["sh", "-c", &format!("exec 9<>{fifo}; {script}")];
+    let learn = ["--learn", "--force", "-o", &profile, "--"];
+    let mut run = env.ours(&[&learn[..], &shell].concat()).limit(30).start();
+    run.until("the shell", |r| r.stdout().contains("ready\n"));
+    run.signal(10);
+    run.until("an answer", |r| r.stderr().contains(PROGRESS));
+    std::fs::write(&fifo, "\n").unwrap();
+    run.wait().succeeds().says("end\n");
 }
