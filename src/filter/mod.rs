@@ -60,7 +60,7 @@ pub enum Launch {
     None,
     /// Execute the command (`execve`), or leave (`exit_group`).
     Exec,
-    /// The same, and before it hand the filter's listener over (`write`, `read`).
+    /// The same, and before it hand the filter's listener over (`sendmsg`, `read`).
     Handover,
     /// Nothing but tidy up in a program that runs already (`close`, `munmap`).
     Late,

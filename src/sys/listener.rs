@@ -3,7 +3,11 @@
 //! A filter can hand calls to whoever holds its listener. The caller sleeps until it is answered. A listener that learns
 //! lets every call go on; one that reports gives the answer that the filter would have given.
 
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use super::{Errno, Tid, ZERO, check, check_int};
 
@@ -74,7 +78,71 @@ impl Buffer {
     }
 }
 
+/// The message that hands a descriptor over: one byte, and the descriptor (`SCM_RIGHTS` of `unix(7)`).
+#[repr(C)]
+struct Parcel {
+    header: libc::cmsghdr,
+    fd: i32,
+    padding: i32,
+}
+
+/// Sends the listener of this number through a socket. The `secret` goes into the arguments that `sendmsg` ignores.
+/// Async-signal-safe.
+pub(super) fn send(socket: i32, listener: i32, [a, b, c]: [u64; 3]) -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid cmsghdr.
+    let mut header: libc::cmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    let length = size_of::<libc::cmsghdr>() + size_of::<i32>();
+    // The type of the field depends on the C library; the value is 20.
+    header.cmsg_len = length as _;
+    let mut parcel = Parcel {
+        header,
+        fd: listener,
+        padding: 0,
+    };
+    let mut byte = 1_u8;
+    let mut content = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    // SAFETY: all-zero is a valid msghdr: no name, no content.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut content;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut parcel).cast();
+    message.msg_controllen = size_of::<Parcel>() as _;
+    let (call, message) = (libc::SYS_sendmsg, &raw const message);
+    // SAFETY: the message and all that it leads to are locals. The three further arguments are numbers that sendmsg
+    // ignores.
+    check(unsafe { libc::syscall(call, socket, message, libc::MSG_NOSIGNAL, a, b, c) }).map(drop)
+}
+
 impl Listener {
+    /// Receives a listener that [`send`] sent. Ours is close-on-exec. `None`: the other end is closed, and nothing came.
+    pub(super) fn accept(socket: BorrowedFd<'_>) -> Result<Option<Self>, Errno> {
+        let mut byte = [0];
+        let mut content = [IoSliceMut::new(&mut byte)];
+        let mut control = nix::cmsg_space!(RawFd);
+        let (socket, flags) = (socket.as_raw_fd(), MsgFlags::MSG_CMSG_CLOEXEC);
+        let message = recvmsg::<()>(socket, &mut content, Some(&mut control), flags)?;
+        let received = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+            _ => None,
+        });
+        match (received, message.bytes) {
+            (Some(fd), _) => {
+                // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+                let listener = Self(unsafe { OwnedFd::from_raw_fd(fd) });
+                listener.wake_synchronously();
+                Ok(Some(listener))
+            }
+            (None, 0) => Ok(None),
+            // Where there are too many open files, the byte comes alone.
+            (None, _) => Err(Errno::EMFILE),
+        }
+    }
+
     /// Takes a listener out of another process, by its number there (`pidfd_getfd(2)`, Linux 5.6). Ours is
     /// close-on-exec. Needs the right to trace that process.
     pub(crate) fn take(process: BorrowedFd<'_>, number: i32) -> Result<Self, Errno> {

@@ -14,17 +14,19 @@
 //! # The handover
 //!
 //! A filter with a listener is installed by the child and listened to by the launcher. The listener's descriptor
-//! closes at the exec, so the launcher must have taken it out of the child before: the child says that it is
-//! there, and waits for the word to go on. Both calls, `write` and `read`, carry the secret too.
+//! closes at the exec, so the child must have sent it to the launcher before, and waits for the word to go on. Both calls,
+//! `sendmsg` and `read`, carry the secret too. (To take it out of the child, `pidfd_getfd(2)`, container engines forbid.)
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::caps::{self, CapDrop};
-use super::listener::Listener;
+use super::listener::{self, Listener};
 use super::signal::{self, Mask, Signal};
 use super::{Errno, Tid, check, inherited, process, seccomp, wait};
 
@@ -47,7 +49,7 @@ pub(crate) struct Seal {
     /// The place of the launch secret, if the program asks for one.
     pub(crate) gate: Option<Gate>,
     /// `SECCOMP_FILTER_FLAG_*`. With `NEW_LISTENER` the launcher must take the listener
-    /// ([`Child::take_listener`]); the program then needs a gate for `write` and `read`, too.
+    /// ([`Child::take_listener`]); the program then needs a gate for `sendmsg` and `read`, too.
     pub(crate) flags: libc::c_ulong,
 }
 
@@ -231,7 +233,16 @@ impl Plan {
             pipe.map_err(at("make a pipe"))
         };
         let (reader, gate) = pipe()?;
-        let (news, teller) = pipe()?;
+        // Only sockets take descriptors along. Under an outer filter there may be none.
+        let (news, teller): (OwnedFd, OwnedFd) = if self.seal.as_ref().is_some_and(Seal::listens) {
+            let sockets = UnixStream::pair().map_err(|error| errno_of(&error));
+            let (news, teller) = sockets.map_err(at("make a pair of sockets"))?;
+            (news.into(), teller.into())
+        } else {
+            let (news, teller) = pipe()?;
+            (news.into(), teller.into())
+        };
+        let news = File::from(news);
         Ok(Ready {
             plan: self,
             reader,
@@ -281,8 +292,8 @@ impl Plan {
             self.secret = seal.draw_secret().map_err(at(Stage::Secret))?;
             let fd = seccomp::install(&seal.program, seal.flags).map_err(at(Stage::Filter))?;
             if seal.listens() {
-                self.report.set_listener(fd);
-                link.hand_over(self.secret).map_err(at(Stage::Handover))?;
+                link.hand_over(fd, self.secret)
+                    .map_err(at(Stage::Handover))?;
             }
         }
         Err(Failure {
@@ -326,13 +337,13 @@ fn at(call: &'static str) -> impl Fn(Errno) -> SpawnError {
     move |errno| SpawnError { call, errno }
 }
 
-/// A plan, and the pipes between launcher and child.
+/// A plan, and the pipes and sockets between launcher and child.
 pub(crate) struct Ready {
     plan: Plan,
     reader: PipeReader,
     gate: PipeWriter,
-    news: PipeReader,
-    teller: PipeWriter,
+    news: File,
+    teller: OwnedFd,
 }
 
 impl Ready {
@@ -370,6 +381,8 @@ impl Ready {
             }
             pid => {
                 let pid = Tid::try_from(pid).map_err(|_| at("fork")(Errno::EINVAL))?;
+                // The child's. There may be no room for another descriptor.
+                drop(teller);
                 let pidfd = process::pidfd_open(pid)
                     .and_then(|pidfd| process::put_in_place_of(reader.into(), pidfd.as_fd()))
                     .inspect_err(|_| abandon(pid));
@@ -395,12 +408,12 @@ fn exit(code: libc::c_int, [a, b, c]: [u64; 3]) -> ! {
     unsafe { libc::abort() }
 }
 
-/// The child's ends of the pipes between it and its launcher. Both are close-on-exec, and nothing else in
+/// The child's ends of what connects it with its launcher. Both are close-on-exec, and nothing else in
 /// the child touches them: it execs or leaves without running destructors.
 struct Link {
     /// A byte: go on. End of file: the launcher died.
     go: i32,
-    /// A byte: the listener is there. End of file, for the launcher: the command is executed, or never.
+    /// Takes the listener. End of file, for the launcher: the command is executed, or never.
     ready: i32,
 }
 
@@ -423,12 +436,9 @@ impl Link {
         self.wait([0; 3]).map_err(failed)
     }
 
-    /// Tells the launcher that the listener can be taken, and waits until it was. Async-signal-safe.
-    fn hand_over(&self, secret @ [a, b, c]: [u64; 3]) -> Result<(), Errno> {
-        let ready = 1_u8;
-        let (fd, from) = (self.ready, &raw const ready);
-        // SAFETY: writes one byte of a local. The three further arguments are numbers that write ignores.
-        check(unsafe { libc::syscall(libc::SYS_write, fd, from, 1, a, b, c) })?;
+    /// Sends the launcher the listener, and waits for its word. Async-signal-safe.
+    fn hand_over(&self, listener: i32, secret: [u64; 3]) -> Result<(), Errno> {
+        listener::send(self.ready, listener, secret)?;
         self.wait(secret)
     }
 
@@ -537,7 +547,7 @@ pub(crate) struct Child {
     pidfd: OwnedFd,
     gate: Option<PipeWriter>,
     /// What the child has to say: see [`Link::ready`].
-    news: PipeReader,
+    news: File,
     report: Report,
 }
 
@@ -574,12 +584,11 @@ impl Child {
     /// not executed, and the child must be abandoned.
     pub(crate) fn take_listener(&mut self) -> Result<Listener, Errno> {
         self.go()?;
-        if !self.hears()? {
-            return Err(self
-                .failure()
-                .map_or(Errno::ECHILD, |failure| failure.errno));
-        }
-        Listener::take(self.pidfd(), self.report.listener())
+        let gone = || {
+            let failure = self.failure();
+            failure.map_or(Errno::ECHILD, |failure| failure.errno)
+        };
+        Listener::accept(self.news.as_fd())?.ok_or_else(gone)
     }
 
     /// Lets the child execute the command. Returns when it has, or has failed ([`Child::failure`]).
@@ -626,8 +635,6 @@ struct Page {
     /// 0, or the stage that failed.
     stage: AtomicU32,
     errno: AtomicI32,
-    /// The number of the listener in the child.
-    listener: AtomicI32,
 }
 
 // SAFETY: the page holds atomics only, and stays mapped until the one owner is dropped.
@@ -662,15 +669,6 @@ impl Report {
         self.page()
             .stage
             .store(failure.stage as u32, Ordering::Release);
-    }
-
-    /// Async-signal-safe.
-    fn set_listener(&self, fd: i32) {
-        self.page().listener.store(fd, Ordering::Release);
-    }
-
-    fn listener(&self) -> i32 {
-        self.page().listener.load(Ordering::Acquire)
     }
 
     fn get(&self) -> Option<Failure> {
