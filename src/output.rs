@@ -31,6 +31,7 @@ pub(crate) struct Output {
     path: PathBuf,
     sibling: PathBuf,
     existing: Existing,
+    is_locked: bool,
     /// What is there now, locked; `None` where nothing is, or where files cannot be locked.
     lock: Option<Flock<File>>,
 }
@@ -83,6 +84,14 @@ impl Output {
     ///
     /// A symlink's target is what is replaced, so that the link stays.
     pub(crate) fn claim(path: &Path, existing: Existing) -> Result<Self, OutputError> {
+        let mut output = Self::claim_beside(path, existing)?;
+        output.lock = lock(&output.path)?;
+        output.is_locked = true;
+        Ok(output)
+    }
+
+    /// The same without a lock of its own, for a file that goes with another one that is claimed: descriptors may be scarce.
+    pub(crate) fn claim_beside(path: &Path, existing: Existing) -> Result<Self, OutputError> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         match fs::symlink_metadata(&path) {
             Ok(meta) if !meta.is_file() => return Err(OutputError::NotAFile { path }),
@@ -100,7 +109,6 @@ impl Output {
         if path.file_name().is_none() {
             return Err(OutputError::NotAFile { path });
         }
-        let lock = lock(&path)?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // In a directory that machines share, the process id tells nobody apart: in containers it is 1.
         let random = RandomState::new().build_hasher().finish();
@@ -109,7 +117,8 @@ impl Output {
             sibling: path.with_file_name(hidden),
             path,
             existing,
-            lock,
+            is_locked: false,
+            lock: None,
         };
         // The directory decides: try it with the sibling that will be written.
         output.create()?;
@@ -136,10 +145,14 @@ impl Output {
             self.discard();
             return Err(self.io("write", error));
         }
-        // Nobody else has it yet. It stays locked when it is in its place.
-        let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        self.rename()?;
-        self.lock = locked.ok();
+        if self.is_locked {
+            // Nobody else has it yet. It stays locked when it is in its place.
+            let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+            self.rename()?;
+            self.lock = locked.ok();
+        } else {
+            self.rename()?;
+        }
         // From now on the file is ours.
         self.existing = Existing::Replace;
         Ok(())

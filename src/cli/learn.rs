@@ -189,7 +189,7 @@ fn allowed(profile: &Profile) -> BTreeSet<String> {
 /// Where the evidence goes, and with `--update` what is in it.
 fn evidence(args: &Args, profile: &Path) -> Result<(Output, Evidence), Error> {
     let path = Evidence::path_for(profile);
-    let output = Output::claim(&path, existing(args, &path))?;
+    let output = Output::claim_beside(&path, existing(args, &path))?;
     let earlier = if args.learning.update {
         input::evidence(&path)?
     } else {

@@ -118,9 +118,7 @@ pub(crate) enum LearnError {
 
 /// Runs the command to the end of its last descendant, recording, and writes the profile.
 pub(crate) fn run(mut start: Start, request: Request) -> Result<Learned, LearnError> {
-    let evidence = request.evidence.as_ref().map(|(output, _)| output);
-    let locks = evidence.into_iter().chain([&request.output]);
-    start.kept.extend(locks.filter_map(Output::lock_fd));
+    start.kept.extend(request.output.lock_fd());
     // A tracer without privileges keeps its tracees from gaining any.
     let may_gain = start.allow_new_privs && nix::unistd::Uid::effective().is_root();
     let live = Arc::new(Live::new(may_gain));

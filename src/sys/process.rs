@@ -1,7 +1,7 @@
 //! Attributes of this process: `prctl(2)`, its environment, its terminal.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
 
 use super::signal::Signal;
 use super::{Errno, ONE, Tid, ZERO, check, check_int};
@@ -114,9 +114,14 @@ pub(crate) fn release_files(mut keep: Vec<i32>) -> Result<(), Errno> {
         }
         from = fd.saturating_add(1);
     }
+    // One after the other, each closed before: there may be no room for another descriptor.
+    close_range(0, 1)?;
     let (reader, writer) = std::io::pipe().map_err(|_| Errno::EMFILE)?;
-    duplicate_onto(reader.as_fd(), 0)?;
-    duplicate_onto(writer.as_fd(), 1)
+    // The lowest that are free: these two, and nothing here owns what is in their place.
+    match (reader.into_raw_fd(), writer.into_raw_fd()) {
+        (0, 1) => Ok(()),
+        _ => Err(Errno::EBADF),
+    }
 }
 
 /// Goes to the root: who stays behind should keep no file system busy.
@@ -128,11 +133,6 @@ pub(crate) fn leave_directory() {
 fn close_range(first: i32, last: i32) -> Result<(), Errno> {
     // SAFETY: takes numbers only. Nothing of this program owns a descriptor that its caller passed.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
-}
-
-fn duplicate_onto(from: BorrowedFd<'_>, onto: i32) -> Result<(), Errno> {
-    // SAFETY: takes numbers only; `onto` is a standard stream, which nothing here owns.
-    check_int(unsafe { libc::dup2(from.as_raw_fd(), onto) }).map(drop)
 }
 
 /// Closes a descriptor and puts a copy of another, close-on-exec, in its place.
