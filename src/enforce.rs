@@ -12,6 +12,7 @@ use crate::confine::{self, ConfineError, Reporting};
 use crate::denials::{self, Lines, Report, Reporter};
 use crate::filter::{CompileError, Filter, Launch, Options, arm};
 use crate::launch::{self, LaunchError, setup};
+use crate::peek;
 use crate::policy::Policy;
 use crate::profile::Flags;
 use crate::supervise::{self, Duties};
@@ -102,6 +103,9 @@ pub(crate) enum EnforceError {
     /// Somebody else hears what filters ask here, and there can be only one.
     #[error("cannot report: a filter that is in force here already has a listener")]
     OtherListener,
+    /// What `/proc` says there is about other processes.
+    #[error("cannot report: /proc is that of another pid namespace")]
+    ForeignProc,
     /// The launcher cannot be trusted beside the command.
     #[error(transparent)]
     Confine(#[from] ConfineError),
@@ -213,10 +217,15 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
     };
     // From here on no signal is lost, not even as PID 1, where what nobody handles or blocks is discarded.
     let caller = launch::take_over()?;
+    let proc_is_ours = peek::proc_is_ours();
+    if report.is_some() && proc_is_ours == Some(false) {
+        return Err(EnforceError::ForeignProc);
+    }
     let listening = report.is_some().then(listening_flags);
     let asking = listening.map(|flags| {
         let is_patient = flags & libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
-        denials::asking(&policy, is_patient)
+        // Whether a handler waits for the signal is told there.
+        denials::asking(&policy, is_patient && proc_is_ours == Some(true))
     });
     let installed = asking.as_ref().unwrap_or(&policy);
     check_kernel(installed)?;

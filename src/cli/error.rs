@@ -241,6 +241,7 @@ impl From<EnforceError> for Error {
             }
             EnforceError::NoSeccomp(_) => shown.hint("a sandbox around this process forbids seccomp(2); nothing was run"),
             EnforceError::UnknownAction { .. } => shown.hint("use another action in the profile; nothing was run"),
+            EnforceError::ForeignProc => shown.hint("mount one of its own there (unshare --mount-proc); nothing was run"),
             EnforceError::OtherListener => {
                 shown.hint("leave out --report, or report in the outer one; nothing was run")
             }

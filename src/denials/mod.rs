@@ -4,7 +4,7 @@
 //! policy has for the call, from its registers alone, and takes down what it was. What is allowed never comes here, and
 //! costs nothing.
 //!
-//! `SCMP_ACT_TRAP` gets its `SIGSYS` from us, queued while the call waits. Its `si_code` is `SI_QUEUE`: only the kernel says
+//! `SCMP_ACT_TRAP` gets its `SIGSYS` from us, queued while the call waits. Its `si_code` is `SI_TIMER`: only the kernel says
 //! `SYS_SECCOMP`. (A tracer could put that in, too, but would wait for an exec that waits for it: `ptrace(2)`, BUGS.)
 //!
 //! ```text

@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::poll::ppoll;
+use nix::sys::time::TimeSpec;
 
 use serde::Serialize;
 
@@ -12,7 +15,7 @@ use super::lines::Lines;
 use super::policy::hides_calls;
 use crate::action::Action;
 use crate::arch::Arch;
-use crate::peek::{Maps, Memory, Status, thread_name};
+use crate::peek::{Maps, Memory, Status, is_narrow, sleeps_deeply, thread_name};
 use crate::policy::Policy;
 use crate::supervise::Aside;
 use crate::sys::listener::{Answer, Buffer, Listener, Notification};
@@ -48,6 +51,12 @@ pub(crate) struct Report {
 
 /// The longest path that is shown, in bytes.
 const PATH: usize = 256;
+
+/// How long a call may take to notice its signal. It needs the processor for a moment.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How often it is looked at meanwhile, in nanoseconds.
+const MOMENT: TimeSpec = TimeSpec::new(0, 50_000);
 
 /// So many calls of a kind have a line each. Later ones have one when their number is a power of two: a denied call in
 /// a loop would fill the file with itself.
@@ -148,22 +157,28 @@ impl Reporter {
 
     /// Sends it the signal, and lets it go without having run. Who holds the signal off is killed, as by the kernel.
     fn trap(&mut self, listener: &Listener, asked: &Notification) -> bool {
-        let status = Status::of(asked.tid).filter(|status| !status.holds_off(Signal::SYS));
-        let Some(status) = status else {
+        let takes_it =
+            |status: &Status| status.handles(Signal::SYS) || status.is_defenceless(Signal::SYS);
+        let Some(status) = Status::of(asked.tid).filter(takes_it) else {
             return self.kill(listener, asked);
         };
+        let narrow = is_narrow(asked.tid).unwrap_or_else(|| {
+            Arch::of_call(asked.audit, asked.nr).is_some_and(|arch| !arch.is_64bit())
+        });
         if !listener.waits(asked) {
             return false;
         }
-        let arch = Arch::of_call(asked.audit, asked.nr);
         let trapped = Trapped {
             ip: asked.ip,
             nr: asked.nr,
             audit: asked.audit,
-            narrow: arch.is_some_and(|arch| !arch.is_64bit()),
+            narrow,
         };
         let answer = match signal::send_trap(status.process, asked.tid, trapped) {
-            Ok(()) => Answer::RollBack,
+            Ok(()) => {
+                wait_until_patient(asked.tid);
+                Answer::RollBack
+            }
             Err(_) => self.spare(),
         };
         listener.answer(asked, answer, &mut self.buffer).is_ok()
@@ -204,6 +219,16 @@ impl Aside for Reporter {
 
     fn gone(&mut self) {
         self.listener = None;
+    }
+}
+
+/// Waits until a call that has got a signal waits on where no other signal reaches it. Not every kernel takes an answer that is
+/// faster: the call would be interrupted, and begin anew with what the handler left in its registers.
+fn wait_until_patient(tid: Tid) {
+    let by = Instant::now() + PATIENCE;
+    while !sleeps_deeply(tid) && Instant::now() < by {
+        // Of nothing: a sleep that the launcher's own filter allows.
+        let _ = ppoll(&mut [], Some(MOMENT), None);
     }
 }
 

@@ -8,4 +8,4 @@ mod task;
 
 pub(crate) use memory::Memory;
 pub(crate) use place::Maps;
-pub(crate) use task::{Status, thread_name};
+pub(crate) use task::{Status, is_narrow, proc_is_ours, sleeps_deeply, thread_name};

@@ -1,6 +1,7 @@
 //! What `/proc` says about a task.
 
 use std::fs;
+use std::io::Read as _;
 
 use crate::sys::Tid;
 use crate::sys::signal::Signal;
@@ -13,6 +14,31 @@ pub(crate) fn thread_name(tid: Tid) -> String {
         .to_owned()
 }
 
+/// Does `/proc` show our own pid namespace? `None`: there is none.
+pub(crate) fn proc_is_ours() -> Option<bool> {
+    let link = fs::read_link("/proc/self").ok()?;
+    Some(link.to_str()?.parse() == Ok(std::process::id()))
+}
+
+/// Is a task sleeping so that only its end wakes it?
+pub(crate) fn sleeps_deeply(tid: Tid) -> bool {
+    let text = fs::read_to_string(format!("/proc/{tid}/stat")).unwrap_or_default();
+    let state = text.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|rest| rest.starts_with('D'))
+}
+
+/// Is the program that a task executes one of 32-bit words? (Its `e_ident`, `elf(5)`.)
+pub(crate) fn is_narrow(tid: Tid) -> Option<bool> {
+    let mut start = [0; 5];
+    let mut file = fs::File::open(format!("/proc/{tid}/exe")).ok()?;
+    file.read_exact(&mut start).ok()?;
+    match start {
+        [0x7f, b'E', b'L', b'F', 1] => Some(true),
+        [0x7f, b'E', b'L', b'F', 2] => Some(false),
+        _ => None,
+    }
+}
+
 /// The process that a thread belongs to, and what becomes of signals there (`proc_pid_status(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
@@ -21,6 +47,8 @@ pub(crate) struct Status {
     held_off: u64,
     /// It has a handler.
     caught: u64,
+    /// It is the first process of its pid namespace, which signals without a handler do not end.
+    is_init: bool,
 }
 
 impl Status {
@@ -36,17 +64,19 @@ impl Status {
             process: field("Tgid:")?.parse().ok()?,
             held_off: mask("SigBlk:")? | mask("SigIgn:")?,
             caught: mask("SigCgt:")?,
+            // Its pids from the outermost namespace to its own. Kernels before 4.1 do not say.
+            is_init: field("NSpid:").is_some_and(|pids| pids.ends_with("\t1")),
         })
-    }
-
-    /// Is this signal blocked by the thread, or ignored?
-    pub(crate) fn holds_off(&self, signal: Signal) -> bool {
-        self.held_off & Self::bit(signal) != 0
     }
 
     /// Would its default action happen?
     pub(crate) fn is_defenceless(&self, signal: Signal) -> bool {
-        (self.held_off | self.caught) & Self::bit(signal) == 0
+        (self.held_off | self.caught) & Self::bit(signal) == 0 && !self.is_init
+    }
+
+    /// Does it have a handler that would run now?
+    pub(crate) fn handles(&self, signal: Signal) -> bool {
+        self.caught & !self.held_off & Self::bit(signal) != 0
     }
 
     const fn bit(signal: Signal) -> u64 {
@@ -71,10 +101,20 @@ mod tests {
         });
         let (name, before, after) = of_thread.unwrap().join().unwrap();
         assert_eq!((&*name, before.process, after.process), ("peeked", us, us));
-        let held_off = |status: Status| [Signal::SYS, Signal::KILL].map(|s| status.holds_off(s));
-        assert_eq!(held_off(before), [false, false]);
-        assert_eq!(held_off(after), [true, false]);
+        // SIGSEGV has the handler of the Rust runtime.
+        let signals = [Signal::SYS, Signal::from_raw(libc::SIGSEGV)];
+        let ends = |status: Status| signals.map(|signal| status.is_defenceless(signal));
+        let handled = |status: Status| signals.map(|signal| status.handles(signal));
+        assert_eq!(
+            (ends(before), handled(before)),
+            ([true, false], [false, true])
+        );
+        assert_eq!((ends(after), handled(after)), ([false; 2], [false; 2]));
         assert_eq!(thread_name(Tid::MAX), "");
         assert_eq!(Status::of(Tid::MAX), None);
+        assert_eq!(proc_is_ours(), Some(true));
+        assert!(!sleeps_deeply(us));
+        assert_eq!(is_narrow(us), Some(cfg!(target_pointer_width = "32")));
+        assert_eq!(is_narrow(Tid::MAX), None);
     }
 }

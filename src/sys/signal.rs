@@ -265,10 +265,11 @@ struct TrapInfo {
 }
 
 /// Sends a thread the `SIGSYS` of a trapped call. All that the kernel says of such a call is in it, but for `si_code`: only
-/// the kernel may say `SYS_SECCOMP`, so that is `SI_QUEUE`.
+/// the kernel may say `SYS_SECCOMP`. It is `SI_TIMER`, because the kernel takes what comes with others for the sender's pid
+/// and uid, and translates these for who is in another namespace.
 pub(crate) fn send_trap(process: Tid, tid: Tid, trapped: Trapped) -> Result<(), Errno> {
-    // The kernel hands the three over as it does for SI_QUEUE. To a 32-bit program these are si_pid (4 bytes), si_uid and
-    // si_value, which lie where it has si_call_addr, si_syscall and si_arch.
+    // The kernel hands them over as it does for SI_TIMER. To a 32-bit program these are si_timerid, si_overrun and si_value, of
+    // 4 bytes each, which lie where it has si_call_addr, si_syscall and si_arch.
     let (call_addr, syscall, arch) = if trapped.narrow {
         (trapped.ip | u64::from(trapped.nr) << 32, trapped.audit, 0)
     } else {
@@ -277,7 +278,7 @@ pub(crate) fn send_trap(process: Tid, tid: Tid, trapped: Trapped) -> Result<(), 
     let info = TrapInfo {
         signo: libc::SIGSYS,
         errno: 0,
-        code: libc::SI_QUEUE,
+        code: libc::SI_TIMER,
         padding: 0,
         call_addr,
         syscall,

@@ -231,7 +231,7 @@ fn a_trapped_call_is_handled_as_without_a_report() {
         let reported = run(&["--report"]);
         reported.ends_with(159);
         // Only the kernel may say SYS_SECCOMP (1).
-        let queued = plain.stdout.replace(", code 1,", ", code -1,");
+        let queued = plain.stdout.replace(", code 1,", ", code -2,");
         assert_eq!(reported.stdout, queued);
         let rows = rows(&reported);
         assert_eq!(rows[0].0, 303, "{reported}");
@@ -242,7 +242,25 @@ fn a_trapped_call_is_handled_as_without_a_report() {
     }
 }
 
-/// In both sizes of programs; who has no handler dies of it.
+#[test]
+fn a_report_needs_the_proc_of_its_own_processes() {
+    needs_root!();
+    needs!("unshare");
+    let env = Env::new();
+    let profile = deny(&env, "p.json", &["getppid"], "SCMP_ACT_TRAP");
+    let run = |unshare: &[&str]| {
+        let ours = [SECCOMP_RUN, "--enforce", &profile, "--report", "--"];
+        env.run(&[unshare, &ours, &["echo", "on"]].concat())
+            .output()
+    };
+    run(&["unshare", "-pf"])
+        .fails_cleanly(125)
+        .complains("cannot report: /proc is that of another pid namespace")
+        .complains("hint: mount one of its own there");
+    run(&["unshare", "-pf", "--mount-proc"]).succeeds();
+}
+
+/// In both sizes of programs, and namespaces; who has no handler dies of it.
 #[test]
 fn a_trapped_call_gets_the_signal_of_the_kernel() {
     let env = Env::new();
@@ -263,14 +281,18 @@ fn a_trapped_call_gets_the_signal_of_the_kernel() {
         plain
             .ends_with(159)
             .says("code 1,")
-            .says("call given\ndefault: exit 0, signal 31\n");
+            .says("default: exit 0, signal 31\n");
+        assert!(!plain.stdout.contains("call elsewhere"), "{plain}");
         let reported = run(&["--report"]);
         reported.ends_with(159);
-        assert_eq!(rows(&reported)[0].0, 5, "{reported}");
         // Only the kernel says SYS_SECCOMP, and only the kernel kills by a signal that is held off.
-        let queued = plain.stdout.replace("code 1,", "code -1,");
+        let queued = plain.stdout.replace("code 1,", "code -2,");
         let queued = queued.replace("ignored: exit 0, signal 31", "ignored: exit 0, signal 9");
         let queued = queued.replace("blocked: exit 0, signal 31", "blocked: exit 0, signal 9");
+        let queued = queued.replace(
+            "not handled by an init: exit 0, signal 31",
+            "not handled by an init: exit 0, signal 9",
+        );
         assert_eq!(reported.stdout, queued);
     }
     if programs.len() < 2 {
