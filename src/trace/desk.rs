@@ -116,9 +116,10 @@ impl Desk {
                 let state = state.unwrap_or(PollFlags::empty());
                 if state.contains(PollFlags::POLLIN) {
                     answer(listener, live, (buffer, callers));
-                } else if !state.is_empty() {
+                } else if state.contains(PollFlags::POLLHUP) {
                     gone.push(at);
                 }
+                // POLLERR alone says that the kernel was called away before it could look.
             }
             let rung = self.bell.read().is_ok();
             if rung || !gone.is_empty() {
