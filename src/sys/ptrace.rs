@@ -107,6 +107,13 @@ impl Stopped {
         check(unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, ZERO, signal) }).map(drop)
     }
 
+    /// Once it is resumed it stops again before its next instruction, in a group-stop while job control keeps its
+    /// process stopped. One that is let go instead does not.
+    pub(crate) fn interrupt(&self) -> Result<(), Errno> {
+        // SAFETY: takes a tid; address and data are ignored.
+        check(unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, self.0, ZERO, ZERO) }).map(drop)
+    }
+
     /// Its tid.
     pub(crate) const fn tid(&self) -> Tid {
         self.0

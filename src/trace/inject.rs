@@ -4,10 +4,13 @@
 //! descriptor that it returns is taken out of the process and closed there, and the program is put back
 //! before the instruction with which it entered its call: it makes it now, under the filter.
 //!
-//! Signals are blocked meanwhile, so that no handler sees a half-way state. The program for the kernel must lie in
-//! the process's memory for a moment: in a process with one thread, on its stack, over bytes that are put back
-//! (never below the stack pointer, where other things than stack may be); where other threads might look, in a
-//! page of its own that is mapped and unmapped.
+//! Signals are blocked meanwhile, so that no handler sees a half-way state. `SIGSTOP` cannot be: it stops the process as
+//! job control means it, at once, since a `SIGCONT` that comes next could not undo a stop that was put off. What was
+//! begun is brought to its end all the same, by a thread that is stopped again when it has been.
+//!
+//! The program for the kernel must lie in the process's memory for a moment: in a process with one thread, on its
+//! stack, over bytes that are put back (never below the stack pointer, where other things than stack may be); where
+//! other threads might look, in a page of its own that is mapped and unmapped.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -18,7 +21,7 @@ use crate::peek::Memory;
 use crate::sys::listener::Listener;
 use crate::sys::ptrace::Stopped;
 use crate::sys::registers::{Call, Registers};
-use crate::sys::signal::{Mask, Signal};
+use crate::sys::signal::Mask;
 use crate::sys::{Errno, process};
 
 /// A filter on its way into a process.
@@ -39,8 +42,8 @@ pub(super) struct Injection {
     place: Place,
     step: Step,
     outcome: Outcome,
-    /// A `SIGSTOP` that came meanwhile: it cannot be blocked.
-    pub(super) signal: Option<Signal>,
+    /// Job control has stopped the process meanwhile.
+    halted: bool,
 }
 
 /// Where the program lies in the process.
@@ -77,10 +80,10 @@ pub(super) enum Outcome {
 /// How far it is.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// Resume the process to its next syscall-stop.
+    /// Resume the process to its next syscall-stop, delivering the signal of this stop.
     UnderWay(Box<Injection>),
     /// The process is as it was, before the instruction that makes its call.
-    Over(Outcome, Option<Signal>),
+    Over(Outcome),
 }
 
 impl Injection {
@@ -128,7 +131,7 @@ impl Injection {
             },
             step: Step::Map,
             outcome: Outcome::Refused(Errno::EFAULT),
-            signal: None,
+            halted: false,
         });
         let begun = injection.start(tracee, alone);
         if begun.is_err() {
@@ -187,12 +190,11 @@ impl Injection {
     ) -> Result<Progress, Errno> {
         let result = match *why {
             Stop::Exit { result } => result,
-            Stop::Signal(signal) => {
-                self.signal = Some(signal);
+            Stop::Group => {
+                self.halted = true;
                 return Ok(Progress::UnderWay(self));
             }
-            // It enters the call that it was made to make, or job control stops its process: that will
-            // show when it is let go.
+            // It enters the call that it was made to make, or SIGSTOP comes.
             _ => return Ok(Progress::UnderWay(self)),
         };
         let next = match self.step {
@@ -203,7 +205,10 @@ impl Injection {
         };
         let Some((step, call)) = next else {
             self.put_back(tracee)?;
-            return Ok(Progress::Over(self.outcome, self.signal));
+            if self.halted {
+                tracee.interrupt()?;
+            }
+            return Ok(Progress::Over(self.outcome));
         };
         self.step = step;
         self.registers.call(&call, tracee)?;

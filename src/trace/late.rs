@@ -24,7 +24,6 @@ use crate::filter::{Filter, Launch, Options};
 use crate::recording::Note;
 use crate::sys::ptrace::Stopped;
 use crate::sys::registers::Registers;
-use crate::sys::signal::Signal;
 use crate::sys::{Errno, Tid, process, seccomp};
 use crate::syscall::Sysno;
 
@@ -96,10 +95,10 @@ struct ReadyMade {
 pub(super) enum Step {
     /// Nothing: the tracer goes on as it would.
     None,
-    /// The task runs on into a call that is not its own.
+    /// The task runs on into a call that is not its own, or is stopped by the signal of this stop.
     Borrowed,
     /// The task is before its own call again.
-    Returned(Option<Signal>),
+    Returned,
 }
 
 /// The flags of a filter with a listener, the best first.
@@ -185,9 +184,9 @@ impl Late {
                 self.under_way.insert(tid, injection);
                 Ok(Step::Borrowed)
             }
-            Progress::Over(outcome, signal) => {
+            Progress::Over(outcome) => {
                 self.injected(tid, outcome, (tree, live));
-                Ok(Step::Returned(signal))
+                Ok(Step::Returned)
             }
         }
     }

@@ -267,13 +267,19 @@ impl<'a> Tracer<'a> {
         let injection = self.late.proceed(tid, &stop, &raw.tracee, world);
         match injection {
             Ok(Step::None) => {}
-            Ok(Step::Borrowed) => return self.resume(tid, Reaction::GO_ON, raw.tracee),
-            Ok(Step::Returned(signal)) => {
+            Ok(Step::Borrowed) => {
+                let signal = match stop {
+                    Stop::Signal(signal) => Some(signal),
+                    _ => None,
+                };
                 let reaction = Reaction {
                     signal,
                     ..Reaction::GO_ON
                 };
-                self.go_on(tid, &stop, reaction, raw)?;
+                return self.resume(tid, reaction, raw.tracee);
+            }
+            Ok(Step::Returned) => {
+                self.go_on(tid, &stop, Reaction::GO_ON, raw)?;
                 return self.unpark();
             }
             // It was killed; its end will be reported.

@@ -1,8 +1,14 @@
 //! A call that a program makes for the first time when the learner has long settled, and once only, is in the
 //! recording, whoever makes it.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::engines::engines;
-use crate::harness::{Build, Env, fixture, try_fixture};
+use crate::harness::{Build, Env, Running, fixture, stat, try_fixture};
 use crate::profile::Profile;
 
 /// Runs it natively and in every way, and as a second run after one in which nothing happened late; each time the
@@ -25,8 +31,8 @@ fn in_every_way(env: &Env, command: &[&str]) -> Vec<(&'static [&'static str], Pr
     let mut learned: Vec<_> = engines()
         .iter()
         .map(|engine| {
-            let _ = std::fs::remove_file(env.path("late.json"));
-            let _ = std::fs::remove_file(env.path("late.evidence.json"));
+            let _ = fs::remove_file(env.path("late.json"));
+            let _ = fs::remove_file(env.path("late.evidence.json"));
             learn(engine, "late.json")
         })
         .collect();
@@ -145,5 +151,91 @@ fn children_forked_while_their_parent_settles_are_recorded() {
     let late = fixture("late", Build::Static);
     for _ in 0..3 {
         has_all(&env, &[&late, "race"], ONCE);
+    }
+}
+
+/// Sends `SIGSTOP` to a process in the midst of its getting the learner's filter, when all its signals are blocked.
+/// False: the moment was missed.
+fn stop_while_it_settles(pid: Pid) -> bool {
+    let status = format!("/proc/{pid}/status");
+    while let Ok(text) = fs::read_to_string(&status) {
+        if text.contains("\nState:\tZ") {
+            break;
+        }
+        if text.contains("\nSigBlk:\tfffffffffffbfeff") {
+            kill(pid, Signal::SIGSTOP).unwrap();
+            return true;
+        }
+    }
+    false
+}
+
+/// A command that says who it is, and settles then: in the usual way, or in vain.
+fn settling(env: &Env, scene: &str, in_vain: bool) -> (Running, Pid) {
+    let late = fixture("late", Build::Static);
+    let profile = env.text("p.json");
+    let head = [
+        "--learn", "--force", "--inject", "late", "-o", &profile, "--",
+    ];
+    // Without room for one more descriptor it can have no listener.
+    let limited = ["sh", "-c", "ulimit -n 3; exec $0 $1", &late, scene];
+    let command = if in_vain {
+        &limited[..]
+    } else {
+        &[&late, scene]
+    };
+    let mut run = env.ours(&[&head[..], command].concat()).limit(20).start();
+    run.until("its pid", |run| run.stdout().contains('\n'));
+    let pid = run.stdout().trim().trim_start_matches("pid ").parse();
+    (run, Pid::from_raw(pid.unwrap()))
+}
+
+/// A process that is stopped and continued at once goes on, whatever it is in the midst of.
+#[test]
+fn a_stop_that_is_over_does_not_come_later() {
+    let mut met = 0;
+    for turn in 0..60 {
+        let env = Env::new();
+        let (run, pid) = settling(&env, "watched", false);
+        met += u32::from(stop_while_it_settles(pid));
+        // It has seen the first signal by then, or not.
+        let by = Instant::now() + Duration::from_micros(turn * 5);
+        while Instant::now() < by {}
+        // It fails when it has ended already.
+        let _ = kill(pid, Signal::SIGCONT);
+        run.wait().ends_with(7);
+    }
+    assert!(met > 10, "{met}");
+}
+
+/// One that is stopped meanwhile stays so until it is continued.
+#[test]
+fn a_process_that_is_stopped_while_it_settles_is_stopped() {
+    let cases = ["watched", "watched_pair"].map(|scene| [(scene, false), (scene, true)]);
+    for (scene, in_vain) in cases.into_iter().flatten() {
+        let mut met = 0;
+        for _ in 0..60 {
+            if met == 3 {
+                break;
+            }
+            let env = Env::new();
+            let (run, pid) = settling(&env, scene, in_vain);
+            if stop_while_it_settles(pid) {
+                met += 1;
+                std::thread::sleep(Duration::from_millis(200));
+                let shows = || {
+                    let fields = stat(pid.as_raw()).unwrap();
+                    // The state; user and system time.
+                    [0, 11, 12].map(|at| fields[at].to_lowercase())
+                };
+                let before = shows();
+                std::thread::sleep(Duration::from_millis(100));
+                assert_eq!(before[0], "t", "{before:?}, {scene}, in vain: {in_vain}");
+                assert_eq!(before, shows(), "{scene}, in vain: {in_vain}");
+                kill(pid, Signal::SIGCONT).unwrap();
+            }
+            run.wait().ends_with(7);
+        }
+        assert_eq!(met, 3, "{scene}, in vain: {in_vain}");
     }
 }
