@@ -172,8 +172,10 @@ impl<'a> Tracer<'a> {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(TraceError::Wait(errno)),
             }
-            // One end may stand for many: all that there are will be looked for.
+            // One end may stand for many: all that there are will be looked for. And whoever was quiet once would
+            // keep us awake for good.
             let _ = ends.read_signal();
+            let _ = desk.quiet().read();
         }
     }
 

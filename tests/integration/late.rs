@@ -239,3 +239,28 @@ fn a_process_that_is_stopped_while_it_settles_is_stopped() {
         assert_eq!(met, 3, "{scene}, in vain: {in_vain}");
     }
 }
+
+/// Who waits for those that were let go sleeps.
+#[test]
+fn a_learner_of_sleepers_sleeps() {
+    let env = Env::new();
+    let late = fixture("late", Build::Static);
+    let profile = env.text("p.json");
+    let args = [
+        "--learn", "--inject", "late", "-o", &profile, "--", &late, "asleep",
+    ];
+    let mut run = env.ours(&args).start();
+    run.until("the command", |run| run.stdout().contains("asleep"));
+    std::thread::sleep(Duration::from_millis(500));
+    // User and system time, in hundredths of a second.
+    let took = || -> u64 {
+        let fields = stat(run.pid()).unwrap();
+        let times = fields[11..13].iter();
+        times.map(|field| field.parse::<u64>().unwrap()).sum()
+    };
+    let before = took();
+    std::thread::sleep(Duration::from_secs(1));
+    let after = took();
+    assert!(after - before < 5, "{}0 ms in a second", after - before);
+    run.wait().succeeds();
+}
