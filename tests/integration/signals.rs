@@ -55,12 +55,16 @@ fn a_signal_that_ends_the_command_ends_the_launcher_with_its_number() {
     let tracee = fixture("tracee", Build::Static);
     let profile = env.write("p.json", all_but(&[("getppid", "SCMP_ACT_ERRNO")]));
     let learned = env.text("l.json");
-    let ways: [&[&str]; 2] = [
-        &["--enforce", &profile],
-        &["--learn", "--force", "-o", &learned],
+    // To a learner SIGUSR1 is a question: one of these commands, which would end by it, does not get it.
+    let ways: [(&[&str], &[i32]); 2] = [
+        (&["--enforce", &profile], &[1, 2, 3, 10, 15, 34, 64]),
+        (
+            &["--learn", "--force", "-o", &learned],
+            &[1, 2, 3, 12, 15, 34, 64],
+        ),
     ];
-    for way in ways {
-        for signal in [1, 2, 3, 10, 15, 34, 64] {
+    for (way, signals) in ways {
+        for &signal in signals {
             let args = [way, &["--", &tracee, "forever"]].concat();
             let mut run = env.ours(&args).limit(20).start();
             run.until("the command", |r| r.stdout().contains("pid"));
