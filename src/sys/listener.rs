@@ -212,8 +212,10 @@ impl Listener {
         // SAFETY: the buffer is as large as the structure, and aligned for it.
         unsafe { from.cast::<libc::seccomp_notif_resp>().write(answer) };
         // SAFETY: the kernel reads one answer, and `Buffer::new` made room for as much as it says.
-        check_int(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, from) })
-            .map(drop)
+        let send =
+            || unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, from) };
+        // A stop of this process interrupts it, and a call that got no answer would wait for ever.
+        not_interrupted(send).map(drop)
     }
 }
 
@@ -223,7 +225,17 @@ impl Listener {
         let request = libc::SECCOMP_IOCTL_NOTIF_ID_VALID;
         let id = &raw const notification.id;
         // SAFETY: the kernel reads one u64 from a local.
-        check_int(unsafe { libc::ioctl(self.0.as_raw_fd(), request, id) }).is_ok()
+        not_interrupted(|| unsafe { libc::ioctl(self.0.as_raw_fd(), request, id) }).is_ok()
+    }
+}
+
+/// Makes a call until nothing interrupts it. Even where all signals are blocked, `SIGSTOP` does.
+fn not_interrupted(call: impl Fn() -> libc::c_int) -> Result<libc::c_int, Errno> {
+    loop {
+        match check_int(call()) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
     }
 }
 
