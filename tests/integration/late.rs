@@ -211,7 +211,7 @@ fn a_stop_that_is_over_does_not_come_later() {
 /// One that is stopped meanwhile stays so until it is continued.
 #[test]
 fn a_process_that_is_stopped_while_it_settles_is_stopped() {
-    let cases = ["watched", "watched_pair"].map(|scene| [(scene, false), (scene, true)]);
+    let cases = ["watched_long", "watched_pair"].map(|scene| [(scene, false), (scene, true)]);
     for (scene, in_vain) in cases.into_iter().flatten() {
         let mut met = 0;
         for _ in 0..60 {
