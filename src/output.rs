@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
+use nix::sys::resource::{Resource, getrlimit};
 
 /// How many outputs this process has claimed, so that each has a name of its own while it is written.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -45,7 +46,7 @@ pub(crate) enum OutputError {
         /// The file.
         path: PathBuf,
     },
-    /// The new file is whole, and could not be put in its place.
+    /// The new file is whole, and could not be put in its place: somebody else's may be there.
     #[error("cannot put '{}' in its place; what was written is in '{}'", path.display(), kept.display())]
     Place {
         /// The place.
@@ -56,7 +57,7 @@ pub(crate) enum OutputError {
         source: io::Error,
     },
     /// Another process is going to replace it.
-    #[error("another seccomp-run is writing '{}'", path.display())]
+    #[error("'{}' is locked: another seccomp-run is writing it, or somebody holds a flock", path.display())]
     Busy {
         /// The file.
         path: PathBuf,
@@ -85,12 +86,14 @@ impl Output {
     /// A symlink's target is what is replaced, so that the link stays.
     pub(crate) fn claim(path: &Path, existing: Existing) -> Result<Self, OutputError> {
         let mut output = Self::claim_beside(path, existing)?;
-        output.lock = lock(&output.path)?;
-        output.is_locked = true;
+        if can_spare_descriptors() {
+            output.lock = lock(&output.path)?;
+            output.is_locked = true;
+        }
         Ok(output)
     }
 
-    /// The same without a lock of its own, for a file that goes with another one that is claimed: descriptors may be scarce.
+    /// The same without a lock of its own, for a file that goes with another one that is claimed.
     pub(crate) fn claim_beside(path: &Path, existing: Existing) -> Result<Self, OutputError> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         match fs::symlink_metadata(&path) {
@@ -146,6 +149,10 @@ impl Output {
             return Err(self.io("write", error));
         }
         if self.is_locked {
+            if self.lock.is_none() {
+                // Two may have claimed what was not there yet.
+                self.lock = lock(&self.path).map_err(|_| self.place(Errno::EBUSY.into()))?;
+            }
             // Nobody else has it yet. It stays locked when it is in its place.
             let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
             self.rename()?;
@@ -168,11 +175,15 @@ impl Output {
             Existing::Replace => fs::rename(&self.sibling, &self.path),
             Existing::Keep => self.rename_to_new(),
         };
-        result.map_err(|source| OutputError::Place {
+        result.map_err(|source| self.place(source))
+    }
+
+    fn place(&self, source: io::Error) -> OutputError {
+        OutputError::Place {
             path: self.path.clone(),
             kept: self.sibling.clone(),
             source,
-        })
+        }
     }
 
     /// Renames to a name that must not exist.
@@ -215,9 +226,16 @@ impl Output {
     }
 }
 
+/// A lock is a descriptor. Where there are hardly enough to work, nobody is kept from anything.
+fn can_spare_descriptors() -> bool {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    limit.is_ok_and(|(limit, _)| limit >= 16)
+}
+
 /// Locks what is there. Not every file system can: then nobody is kept from anything.
 fn lock(path: &Path) -> Result<Option<Flock<File>>, OutputError> {
-    loop {
+    // Some file systems give a file another number each time.
+    for _ in 0..100 {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
@@ -236,6 +254,7 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>, OutputError> {
             Err(_) => return Ok(None),
         }
     }
+    Ok(None)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -298,6 +317,19 @@ mod tests {
             let claimed = Output::claim(&path, Existing::Replace);
             matches!(claimed, Err(OutputError::Busy { .. }))
         };
+        // Who both claimed what was not there yet: the second one's is kept beside.
+        let [mut first, mut second] =
+            [(), ()].map(|()| Output::claim(&path, Existing::Replace).unwrap());
+        first.write("first").unwrap();
+        let refused = second.write("second");
+        assert!(
+            matches!(refused, Err(OutputError::Place { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        assert_eq!(fs::read_to_string(&second.sibling).unwrap(), "second");
+        drop((first, second));
+        fs::remove_file(&path).unwrap();
         // A new one is its writer's from the first write on, an old one from the claim.
         for existing in [Existing::Keep, Existing::Replace] {
             let mut output = Output::claim(&path, existing).unwrap();

@@ -188,7 +188,7 @@ impl From<OutputError> for Error {
                 shown.hint("wait until that one has ended, or write another file with -o FILE and `merge` both")
             }
             OutputError::NotAFile { .. } => shown.hint("name a file with -o FILE"),
-            OutputError::Place { .. } => shown.hint("move it there yourself"),
+            OutputError::Place { .. } => shown.hint("where somebody else's is there, `seccomp-run merge` puts both together; else move it there yourself"),
             OutputError::Io { source, .. } => match source.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                     shown.hint("make room on the disk")

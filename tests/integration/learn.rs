@@ -645,7 +645,9 @@ fn two_do_not_learn_into_one_file() {
         learn(&["true"])
             .output()
             .fails_cleanly(125)
-            .complains(&format!("another seccomp-run is writing '{profile}'"))
+            .complains(&format!(
+                "'{profile}' is locked: another seccomp-run is writing it"
+            ))
             .complains("hint: wait until that one has ended");
         env.ours(&["check", &profile]).output();
         first.signal(15);
