@@ -46,6 +46,7 @@
 //! | `runs[].added[]` | 2 | what the profile allows besides: `name`, and the `reason` that the profile gives |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -229,8 +230,12 @@ impl Default for Evidence {
 }
 
 impl Evidence {
-    /// Where the evidence of a profile lies: `nginx.json` has `nginx.evidence.json`.
+    /// Where the evidence of a profile lies: `nginx.json` has `nginx.evidence.json`. Of a symbolic link, beside the file that
+    /// it leads to: that is the one which learning replaces.
     pub fn path_for(profile: &Path) -> PathBuf {
+        let target = || fs::canonicalize(profile).ok();
+        let target = profile.is_symlink().then(target).flatten();
+        let profile = target.as_deref().unwrap_or(profile);
         let stem = match profile.extension() {
             Some(extension) if extension == "json" => profile.with_extension(""),
             _ => profile.to_owned(),

@@ -353,6 +353,7 @@ fn every_mistake_is_found_where_it_stands() {
         "unused-architecture",
         "dangerous-grant-seen",
         "allows-most",
+        "many-programs",
         "foreign-owner",
         "writable",
     ] {
@@ -419,6 +420,22 @@ fn the_five_classic_mistakes_are_caught() {
         .output()
         .ends_with(1)
         .says("[one-run]");
+
+    // One profile for everything, though each program needs little. A service may have a start script and tools.
+    let of_programs = |programs: &[&str]| {
+        let run: &[_] = &[("x86_64", "read", 0)];
+        let mut json: Value = serde_json::from_str(&evidence(&vec![run; programs.len()])).unwrap();
+        for (at, program) in programs.iter().enumerate() {
+            json["runs"][at]["command"] = json!([program]);
+        }
+        env.write("p.evidence.json", json.to_string());
+        env.ours(&["check", &file]).output()
+    };
+    of_programs(&["/usr/sbin/nginx", "nginx", "/bin/sh", "certbot", "sh"]).succeeds();
+    of_programs(&["nginx", "/bin/python3", "redis-server", "/opt/app", "git"])
+        .ends_with(1)
+        .says("the evidence is of 5 programs (app, git, nginx, python3 ...)")
+        .says("[many-programs]");
 }
 
 #[test]
