@@ -277,12 +277,17 @@ impl Source {
     }
 }
 
-/// Tells which architectures of a report are not taken over.
+/// Tells what of a report is not taken over.
 pub(super) fn tell_left_out(name: &str, reported: &denied::Reported) {
     for arch in &reported.left_out {
         ui::warn(&format!(
             "{name}: calls of {arch} are left out: the profile does not list that architecture, and to list it would \
              allow there what all its rules allow"
+        ));
+    }
+    for (call, rule) in &reported.ruled {
+        ui::warn(&format!(
+            "{name}: {call} is left out: {rule} of the profile answers it; should it run, take it out of that rule"
         ));
     }
 }

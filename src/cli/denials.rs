@@ -12,6 +12,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::convert::denied;
 use crate::denials::{Denial, Hides, Report};
+use crate::policy::Reason;
 use crate::profile::Profile;
 
 /// So many kinds of calls are shown.
@@ -171,22 +172,34 @@ fn next_steps(kinds: &[&Denial], context: &Context<'_>) -> Vec<String> {
     };
     let profile = shown(context.profile);
     let command = command(context.command);
-    let mut lines = vec![
-        "to allow what the program needs, learn it in another run:".to_owned(),
-        format!("  seccomp-run --learn --update -o {profile} -- {command}"),
-    ];
-    if let Some(file) = context.file {
-        lines.push("or take over all of the above:".to_owned());
-        let file = shown(file);
+    let (ruled, others): (Vec<&Denial>, Vec<&Denial>) = kinds
+        .iter()
+        .partition(|kind| matches!(kind.reason(), Reason::Rule(_)));
+    let mut lines = Vec::new();
+    if !ruled.is_empty() {
+        lines.push("what a rule (syscalls[...]) answers is meant so; should it run, take it out of that rule by hand".to_owned());
+    }
+    if !others.is_empty() {
+        lines.push("to allow what the program needs, learn it in another run:".to_owned());
         lines.push(format!(
-            "  seccomp-run merge {profile} {file} --force -o {profile}"
+            "  seccomp-run --learn --update -o {profile} -- {command}"
         ));
-    } else {
-        let allowed = kinds.iter().filter_map(|kind| denied::Call::of(kind));
-        if let Some(patch) = denied::profile(allowed) {
-            lines.push(
-                "or add all of the above (--report=FILE writes what merge takes):".to_owned(),
-            );
+        let all = if ruled.is_empty() {
+            "all of the above"
+        } else {
+            "what no rule answers"
+        };
+        if let Some(file) = context.file {
+            lines.push(format!("or take over {all}:"));
+            let file = shown(file);
+            lines.push(format!(
+                "  seccomp-run merge {profile} {file} --force -o {profile}"
+            ));
+        } else if let Some(patch) = denied::profile(others.into_iter().filter_map(denied::Call::of))
+        {
+            lines.push(format!(
+                "or add {all} (--report=FILE writes what merge takes):"
+            ));
             lines.extend(rules(&patch).map(|rule| format!("  {rule}")));
         }
     }

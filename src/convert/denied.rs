@@ -1,7 +1,8 @@
 //! The report of a run (`--report=FILE`) as a profile: what allows the calls that were denied, and no others.
 //!
 //! A line is a JSON object; the fields that count are `arch`, `nr` and `looked_at`. A call that was denied for its
-//! arguments is allowed with just these: the profile's rules say which arguments matter.
+//! arguments is allowed with just these: the profile's rules say which arguments matter. What a rule denies is meant to be
+//! denied, and left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,9 +27,10 @@ impl Call {
     /// The calls of a kind; `None` when no profile can hold them.
     pub(crate) fn of(denial: &Denial) -> Option<Self> {
         Some(Self {
-            sysno: denial
-                .sysno()
-                .filter(|sysno| sysno.is_expressible() && denial.reason() != Reason::BadArch)?,
+            sysno: denial.sysno().filter(|sysno| {
+                let no_rule = !matches!(denial.reason(), Reason::BadArch | Reason::Rule(_));
+                sysno.is_expressible() && no_rule
+            })?,
             looked_at: denial.looked_at().to_vec(),
         })
     }
@@ -95,6 +97,8 @@ pub(crate) struct Reported {
     /// Architectures that are left out: their calls were denied because the profile does not list them, and to list one
     /// allows all that its rules allow.
     pub(crate) left_out: BTreeSet<String>,
+    /// Calls that are left out, because rules answer them: the call, and the rule.
+    pub(crate) ruled: BTreeSet<(String, String)>,
 }
 
 /// The profile that allows what a report lists.
@@ -103,7 +107,7 @@ pub(crate) struct Reported {
 /// When a line cannot be understood, or none names a call that a profile can hold.
 pub(crate) fn read(text: &str) -> Result<Reported, Unreadable> {
     let mut calls = Vec::new();
-    let mut left_out = BTreeSet::new();
+    let (mut left_out, mut ruled) = (BTreeSet::new(), BTreeSet::new());
     for (at, line) in text.lines().enumerate() {
         let wrong = |what: String| Unreadable::new(at + 1, what);
         let line: Line = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
@@ -124,6 +128,10 @@ pub(crate) fn read(text: &str) -> Result<Reported, Unreadable> {
             continue;
         }
         let sysno = Sysno { arch, nr: line.nr };
+        if line.because.starts_with("syscalls[") {
+            ruled.insert((sysno.to_string(), line.because));
+            continue;
+        }
         if sysno.is_expressible() {
             let looked_at = line.looked_at.iter();
             calls.push(Call {
@@ -132,9 +140,19 @@ pub(crate) fn read(text: &str) -> Result<Reported, Unreadable> {
             });
         }
     }
-    let profile = profile(calls)
-        .ok_or_else(|| Unreadable::new(0, "no call in it that a profile can allow, or too many"))?;
-    Ok(Reported { profile, left_out })
+    let profile = profile(calls).ok_or_else(|| {
+        let why = if ruled.is_empty() {
+            "no call in it that a profile can allow, or too many"
+        } else {
+            "no call in it but those that rules of the profile deny: take such a rule out by hand"
+        };
+        Unreadable::new(0, why)
+    })?;
+    Ok(Reported {
+        profile,
+        left_out,
+        ruled,
+    })
 }
 
 #[cfg(test)]
@@ -196,6 +214,14 @@ mod tests {
         let reported = read(foreign).unwrap();
         assert_eq!(reported.profile.architectures, [Arch::X86_64]);
         assert_eq!(reported.left_out, ["x86".to_owned()].into());
+        let ruled =
+            "{\"event\":\"total\",\"arch\":\"x86_64\",\"nr\":39,\"because\":\"syscalls[2]\"}\n";
+        let reported = read(&format!("{foreign}\n{ruled}")).unwrap();
+        assert_eq!(reported.profile.rules[0].names, ["socket"]);
+        let pair = ("getpid".to_owned(), "syscalls[2]".to_owned());
+        assert_eq!(reported.ruled, [pair].into());
+        let error = read(ruled).unwrap_err();
+        assert!(error.to_string().contains("by hand"), "{error}");
         assert!(!is_report("{\"defaultAction\": \"SCMP_ACT_ERRNO\"}"));
     }
 }
