@@ -478,6 +478,13 @@ fn an_entry_point_learns_and_enforces_inside_a_container() {
         let called = enforce(&["--", "/vol/call", "100", "39"]);
         called.succeeds().says("100: error 1\n");
         enforce(&["--kill", "--", "/vol/call", "100"]).ends_with(159);
+        // Engines forbid to take a descriptor out of another process.
+        let reported = enforce(&["--report", "--", "/vol/call", "100", "39"]);
+        reported
+            .succeeds()
+            .says("100: error 1\n")
+            .complains("report: 1 call of 1 syscall denied")
+            .complains("times(");
     }
     lab.engines.stop_docker();
 }
