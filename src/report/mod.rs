@@ -77,7 +77,8 @@ impl Certainty {
             } else if chance >= 1.0 {
                 "likely".to_owned()
             } else {
-                format!("at most {:.0} %", (chance * 100.0).ceil())
+                // The space does not break.
+                format!("at most {:.0}\u{a0}%", (chance * 100.0).ceil())
             }
         };
         Self {
