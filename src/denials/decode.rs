@@ -119,7 +119,12 @@ mod tests {
     #[test]
     fn calls_read_as_in_a_manual_page() {
         let minus_100 = (-100_i64).cast_unsigned();
-        let cases: [(&str, [u64; 6], &str); 16] = [
+        let cases: [(&str, [u64; 6], &str); 17] = [
+            (
+                "pipe2",
+                [4096, 0o2_000_000, 0, 0, 0, 0],
+                "pipe2(0x1000, O_CLOEXEC)",
+            ),
             (
                 "openat",
                 [minus_100, 1, 0o2_000_102, 0o644, 9, 9],
