@@ -27,16 +27,17 @@ pub(crate) fn sleeps_deeply(tid: Tid) -> bool {
     state.is_some_and(|rest| rest.starts_with('D'))
 }
 
-/// Is the program that a task executes one of 32-bit words? (Its `e_ident`, `elf(5)`.)
+/// Is the program that a task executes one of 32-bit words? By what the kernel left for it (`getauxval(3)`), not by its
+/// file: that may be one that keeps whoever reads it waiting.
 pub(crate) fn is_narrow(tid: Tid) -> Option<bool> {
-    let mut start = [0; 5];
-    let mut file = fs::File::open(format!("/proc/{tid}/exe")).ok()?;
-    file.read_exact(&mut start).ok()?;
-    match start {
-        [0x7f, b'E', b'L', b'F', 1] => Some(true),
-        [0x7f, b'E', b'L', b'F', 2] => Some(false),
-        _ => None,
-    }
+    let mut start = [0; 8];
+    let mut vector = fs::File::open(format!("/proc/{tid}/auxv")).ok()?;
+    vector.read_exact(&mut start).ok()?;
+    // A small number, then an address or bits: the number has 64 bits, or the other begins here.
+    let [first, second] = start.as_chunks::<4>().0 else {
+        return None;
+    };
+    Some(*first != [0; 4] && *second != [0; 4])
 }
 
 /// The process that a thread belongs to, and what becomes of signals there (`proc_pid_status(5)`).
@@ -65,7 +66,7 @@ impl Status {
             held_off: mask("SigBlk:")? | mask("SigIgn:")?,
             caught: mask("SigCgt:")?,
             // Its pids from the outermost namespace to its own. Kernels before 4.1 do not say.
-            is_init: field("NSpid:").is_some_and(|pids| pids.ends_with("\t1")),
+            is_init: field("NStgid:").is_some_and(|pids| pids.ends_with("\t1")),
         })
     }
 
