@@ -217,17 +217,11 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
     };
     // From here on no signal is lost, not even as PID 1, where what nobody handles or blocks is discarded.
     let caller = launch::take_over()?;
-    let proc_is_ours = peek::proc_is_ours();
-    if report.is_some() && proc_is_ours == Some(false) {
-        return Err(EnforceError::ForeignProc);
-    }
-    let listening = report.is_some().then(listening_flags);
-    let asking = listening.map(|flags| {
-        let is_patient = flags & libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
-        // Whether a handler waits for the signal is told there.
-        denials::asking(&policy, is_patient && proc_is_ours == Some(true))
-    });
-    let installed = asking.as_ref().unwrap_or(&policy);
+    let asking = report.is_some().then(|| asking(&policy)).transpose()?;
+    let (installed, listening) = match &asking {
+        Some((asking, flags)) => (asking, Some(*flags)),
+        None => (&policy, None),
+    };
     check_kernel(installed)?;
     let seal = compile(installed, flags, weights, listening)?;
     let reporter = report
@@ -382,6 +376,19 @@ fn compile(
         gate: filter.launch_slots().map(|slots| Gate { slots, arm }),
         flags: kernel_flags(flags) | listening.unwrap_or(0),
     })
+}
+
+/// The policy of a filter that reports, and the flags that such a filter is installed with.
+fn asking(policy: &Policy) -> Result<(Policy, libc::c_ulong), EnforceError> {
+    let proc_is_ours = peek::proc_is_ours();
+    if proc_is_ours == Some(false) {
+        return Err(EnforceError::ForeignProc);
+    }
+    let flags = listening_flags();
+    let is_patient = flags & libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
+    // A trapped call needs /proc, too: it tells whether a handler waits for the signal.
+    let asking = denials::asking(policy, is_patient && proc_is_ours.is_some());
+    Ok((asking, flags))
 }
 
 /// With a listener, and where the kernel can (5.19), so that a signal does not interrupt a call that is being answered: a

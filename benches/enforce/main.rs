@@ -26,7 +26,6 @@ mod way;
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 
@@ -66,13 +65,7 @@ fn main() -> Outcome<()> {
         return Ok(());
     }
     let words: Vec<String> = words.into_iter().filter(|w| !w.starts_with('-')).collect();
-    let rounds = match env::var("SECCOMP_RUN_ROUNDS") {
-        Ok(rounds) => rounds
-            .parse::<NonZeroUsize>()
-            .map_err(|error| format!("SECCOMP_RUN_ROUNDS: {error}"))?
-            .get(),
-        Err(_) => ROUNDS,
-    };
+    let rounds = running::rounds(ROUNDS)?;
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(&**word));
     let parts: Vec<_> = PARTS.into_iter().filter(|(name, _)| chosen(name)).collect();
     if parts.is_empty() {

@@ -23,7 +23,6 @@ mod way;
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,13 +97,7 @@ fn main() -> Outcome<()> {
         return Ok(());
     }
     let words: Vec<String> = words.into_iter().filter(|w| !w.starts_with('-')).collect();
-    let rounds = match env::var("SECCOMP_RUN_ROUNDS") {
-        Ok(rounds) => rounds
-            .parse::<NonZeroUsize>()
-            .map_err(|error| format!("SECCOMP_RUN_ROUNDS: {error}"))?
-            .get(),
-        Err(_) => ROUNDS,
-    };
+    let rounds = running::rounds(ROUNDS)?;
     let chosen = |row: &&Row| words.is_empty() || words.iter().any(|w| row.name.contains(&**w));
     let rows: Vec<&'static Row> = ROWS.iter().filter(chosen).collect();
     if rows.is_empty() {

@@ -1,8 +1,10 @@
 //! Programs that run: each in a process group of its own, with a time limit.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,19 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::Outcome;
+
+/// How often things are measured: what `SECCOMP_RUN_ROUNDS` says, or so many times.
+pub(crate) fn rounds(usual: usize) -> Outcome<usize> {
+    match env::var("SECCOMP_RUN_ROUNDS") {
+        Ok(rounds) => {
+            let rounds = rounds.parse::<NonZeroUsize>();
+            Ok(rounds
+                .map_err(|error| format!("SECCOMP_RUN_ROUNDS: {error}"))?
+                .get())
+        }
+        Err(_) => Ok(usual),
+    }
+}
 
 /// How long a program may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
