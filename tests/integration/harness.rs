@@ -582,6 +582,8 @@ pub(crate) fn free_port() -> u16 {
 /// Waits until somebody listens there.
 pub(crate) fn wait_for_port(running: &mut Running, port: u16) {
     running.until(&format!("port {port}"), |_| {
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        let connected = std::net::TcpStream::connect(("127.0.0.1", port));
+        // Where nobody listens, a connection that gets this very port for its own end meets itself.
+        connected.is_ok_and(|stream| stream.local_addr().is_ok_and(|own| own.port() != port))
     });
 }
