@@ -9,6 +9,7 @@ pub mod asm;
 pub mod cache;
 pub mod code;
 pub mod disasm;
+pub mod regions;
 pub mod vm;
 
 /// One instruction, in the kernel's own layout, so that a program can be installed as it is.

@@ -53,33 +53,33 @@ pub enum Fault {
 
 /// A second operand.
 #[derive(Debug, Clone, Copy)]
-enum Operand {
+pub(super) enum Operand {
     K(u32),
     X,
 }
 
-/// A decoded instruction. Jumps hold where they go, not by how much.
+/// A decoded instruction. Jumps hold where they go, not by how much: a program has at most 4096 instructions.
 #[derive(Debug, Clone, Copy)]
-enum Op {
-    Load(usize),
+pub(super) enum Op {
+    Load(u8),
     Set(u32),
-    Recall(usize),
+    Recall(u8),
     SetX(u32),
-    RecallX(usize),
-    Store(usize),
-    StoreX(usize),
+    RecallX(u8),
+    Store(u8),
+    StoreX(u8),
     ToX,
     FromX,
     Negate,
     Alu(Alu, Operand),
-    Jump(usize),
-    Branch(Test, Operand, usize, usize),
+    Jump(u16),
+    Branch(Test, Operand, u16, u16),
     Return(u32),
     ReturnA,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Alu {
+pub(super) enum Alu {
     Add,
     Sub,
     Mul,
@@ -91,8 +91,8 @@ enum Alu {
     Xor,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Test {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Test {
     Eq,
     Gt,
     Ge,
@@ -141,44 +141,27 @@ impl Vm {
 
     /// Runs the program on the data.
     pub fn run(&self, data: &Words) -> Outcome {
-        self.go_on(Paused::default(), data)
+        self.run_from(0, data)
     }
 
-    /// Runs the program up to where it asks for more than number and architecture: what comes before is
-    /// the same for all calls that have these two in common.
-    pub fn until_arguments(&self, data: &Words) -> Paused {
-        let mut paused = Paused::default();
-        while let Some(&op) = self.ops.get(paused.pc) {
-            if matches!(op, Op::Load(ARGUMENTS..) | Op::Return(_) | Op::ReturnA) {
-                break;
-            }
-            match paused.machine.step(op, data) {
-                Step::Next => paused.pc += 1,
-                Step::To(target) => paused.pc = target,
-                // A division by zero: it is found again.
-                Step::Return(_) => break,
-            }
-            paused.steps += 1;
-        }
-        paused
-    }
-
-    /// Runs the rest of the program.
-    pub fn go_on(&self, paused: Paused, data: &Words) -> Outcome {
-        let Paused {
-            mut machine,
-            mut pc,
-            mut steps,
-        } = paused;
+    /// Runs the program from this instruction on, with the registers as they are at the start.
+    pub fn run_from(&self, mut pc: usize, data: &Words) -> Outcome {
+        let mut machine = Machine::default();
+        let mut steps = 0;
         loop {
             steps += 1;
             let op = self.ops.get(pc);
             match op.map_or(Step::Return(0), |op| machine.step(*op, data)) {
                 Step::Next => pc += 1,
-                Step::To(target) => pc = target,
+                Step::To(target) => pc = target.into(),
                 Step::Return(answer) => return Outcome { answer, steps, pc },
             }
         }
+    }
+
+    /// The instructions, decoded.
+    pub(super) fn ops(&self) -> &[Op] {
+        &self.ops
     }
 
     /// How many instructions the longest way through the program executes.
@@ -188,8 +171,8 @@ impl Vm {
             let after = |at: usize| from.get(at).copied().unwrap_or(0);
             let rest = match *op {
                 Op::Return(_) | Op::ReturnA => 0,
-                Op::Jump(to) => after(to),
-                Op::Branch(_, _, yes, no) => after(yes).max(after(no)),
+                Op::Jump(to) => after(to.into()),
+                Op::Branch(_, _, yes, no) => after(yes.into()).max(after(no.into())),
                 _ => after(pc + 1),
             };
             if let Some(here) = from.get_mut(pc) {
@@ -205,19 +188,8 @@ const SCRATCH: usize = 16;
 
 enum Step {
     Next,
-    To(usize),
+    To(u16),
     Return(u32),
-}
-
-/// The first word of the data that is neither number nor architecture.
-const ARGUMENTS: usize = 2;
-
-/// A run that is not at its end.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Paused {
-    machine: Machine,
-    pc: usize,
-    steps: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -231,7 +203,7 @@ impl Machine {
     #[inline]
     fn step(&mut self, op: Op, data: &Words) -> Step {
         match op {
-            Op::Load(at) => self.a = data.get(at).copied().unwrap_or(0),
+            Op::Load(at) => self.a = data.get(usize::from(at)).copied().unwrap_or(0),
             Op::Branch(test, operand, yes, no) => {
                 let k = self.value(operand);
                 let holds = match test {
@@ -253,8 +225,8 @@ impl Machine {
             Op::Negate => self.a = self.a.wrapping_neg(),
             Op::Set(k) => self.a = k,
             Op::SetX(k) => self.x = k,
-            Op::Recall(at) => self.a = self.scratch.get(at).copied().unwrap_or(0),
-            Op::RecallX(at) => self.x = self.scratch.get(at).copied().unwrap_or(0),
+            Op::Recall(at) => self.a = self.recall(at),
+            Op::RecallX(at) => self.x = self.recall(at),
             Op::Store(at) => self.store(at, self.a),
             Op::StoreX(at) => self.store(at, self.x),
             Op::ToX => self.x = self.a,
@@ -286,8 +258,15 @@ impl Machine {
         })
     }
 
-    fn store(&mut self, at: usize, value: u32) {
-        if let Some(word) = self.scratch.get_mut(at) {
+    fn recall(&self, at: u8) -> u32 {
+        self.scratch
+            .get(usize::from(at))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn store(&mut self, at: u8, value: u32) {
+        if let Some(word) = self.scratch.get_mut(usize::from(at)) {
             *word = value;
         }
     }
@@ -299,17 +278,18 @@ fn decode(insn: Insn, pc: usize, len: usize) -> Result<Op, Fault> {
     let to = |distance: u32| {
         let room = len - pc - 1;
         let distance = usize::try_from(distance).unwrap_or(usize::MAX);
-        (distance < room)
-            .then_some(pc + 1 + distance)
-            .ok_or(Fault::Jump)
+        if distance >= room {
+            return Err(Fault::Jump);
+        }
+        u16::try_from(pc + 1 + distance).map_err(|_| Fault::Jump)
     };
-    let scratch = || match usize::try_from(k) {
-        Ok(at) if at < SCRATCH => Ok(at),
+    let scratch = || match u8::try_from(k) {
+        Ok(at) if usize::from(at) < SCRATCH => Ok(at),
         _ => Err(Fault::Scratch(k)),
     };
     Ok(match code {
         code::LD_ABS if k < SeccompData::SIZE && k % 4 == 0 => {
-            Op::Load(usize::try_from(k / 4).unwrap_or(usize::MAX))
+            Op::Load(u8::try_from(k / 4).unwrap_or(u8::MAX))
         }
         code::LD_ABS => return Err(Fault::Load(k)),
         code::LD_LEN => Op::Set(SeccompData::SIZE),
@@ -381,15 +361,15 @@ fn check_scratch(ops: &[Op]) -> Result<(), Invalid> {
     let mut written = 0_u16;
     for (pc, op) in ops.iter().enumerate() {
         written &= written_at.get(pc).copied().unwrap_or(u16::MAX);
-        let mut leave = |to: usize, written: u16| {
-            if let Some(there) = written_at.get_mut(to) {
+        let mut leave = |to: u16, written: u16| {
+            if let Some(there) = written_at.get_mut(usize::from(to)) {
                 *there &= written;
             }
         };
         match *op {
             Op::Store(at) | Op::StoreX(at) => written |= 1 << at,
             Op::Recall(at) | Op::RecallX(at) if written & (1 << at) == 0 => {
-                let fault = Fault::Unwritten(u32::try_from(at).unwrap_or(u32::MAX));
+                let fault = Fault::Unwritten(at.into());
                 return Err(Invalid::At { pc, fault });
             }
             Op::Jump(to) => {
@@ -478,37 +458,7 @@ mod tests {
             ip: 0,
             args: [0x9_0000_0008, 0, 0, 0, 0, 0],
         };
-        let (vm, words) = (Vm::new(program).unwrap(), data.words(false));
-        let outcome = vm.run(&words);
-        let begun = vm.until_arguments(&words);
-        assert_eq!(vm.go_on(begun, &words), outcome, "in two parts");
-        outcome.answer
-    }
-
-    #[test]
-    fn a_run_pauses_before_the_arguments() {
-        let load = |k| insn(code::LD_ABS, 0, 0, k);
-        let program = [load(0), load(4), load(16), load(0), RET_A];
-        let data = |arg| SeccompData {
-            nr: 6,
-            arch: 7,
-            ip: 0,
-            args: [arg; 6],
-        };
-        let vm = Vm::new(&[load(0), load(4), load(16), RET_A]).unwrap();
-        let begun = vm.until_arguments(&data(0).words(false));
-        for arg in [0, 5] {
-            let words = data(arg).words(false);
-            assert_eq!(vm.go_on(begun, &words), vm.run(&words));
-        }
-        let steps = |program| {
-            Vm::new(program)
-                .unwrap()
-                .until_arguments(&data(0).words(false))
-                .steps
-        };
-        assert_eq!(steps(&program), 2);
-        assert_eq!(steps(&[load(0), RET_A]), 1);
+        Vm::new(program).unwrap().run(&data.words(false)).answer
     }
 
     #[test]

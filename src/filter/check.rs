@@ -1,11 +1,19 @@
 //! Does the program say what the policy says? Asked of every program before it is used.
+//!
+//! For architectures and numbers the answer is a proof: the program's ways are followed for all of them
+//! ([`regions`]). Where arguments decide, the program is run at the borders of the rules.
 
-use super::points::points;
+use std::iter;
+use std::ops::ControlFlow;
+
+use super::CompileError;
+use super::points::{arguments, plain};
 use crate::action::Action;
-use crate::arch::{Arch, Endian};
-use crate::bpf::vm::{Paused, Vm};
+use crate::arch::{Arch, Endian, X32_BIT};
+use crate::bpf::regions::{Region, Unfollowed, regions};
+use crate::bpf::vm::Vm;
 use crate::bpf::{SeccompData, Words};
-use crate::policy::{About, Call, Policy};
+use crate::policy::{Abi, Alike, Call, Policy, Rule, settled};
 
 /// A call on which program and policy do not agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,9 +27,8 @@ pub struct Mismatch {
     pub got: u32,
 }
 
-/// What the program says to one call.
-#[cfg(test)]
-pub(super) fn run(vm: &Vm, call: &Call) -> u32 {
+/// The call as the program sees it.
+pub(super) fn words(call: &Call) -> Words {
     let endian = Arch::of_call(call.audit, call.nr).map(Arch::endian);
     let data = SeccompData {
         nr: call.nr,
@@ -29,7 +36,7 @@ pub(super) fn run(vm: &Vm, call: &Call) -> u32 {
         ip: 0,
         args: call.args,
     };
-    vm.run(&data.words(endian == Some(Endian::Big))).answer
+    data.words(endian == Some(Endian::Big))
 }
 
 /// How many calls are made for arguments, about: enough for every border of a usual policy, and few enough
@@ -39,116 +46,264 @@ const ARGUMENT_POINTS: usize = 2048;
 /// The calls that the launch gate stands before, and what opens it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gate<'a> {
+    /// In ascending order.
     pub(super) numbers: &'a [u32],
     /// Arguments 3 to 5 of the launching call.
     pub(super) secret: [u64; 3],
 }
 
-/// Compares program and policy at the borders of the policy, and at those of the gate.
-pub(super) fn check(policy: &Policy, vm: &Vm, gate: Option<Gate<'_>>) -> Result<(), Mismatch> {
-    let points = points(policy, ARGUMENT_POINTS).into_iter();
-    let calls = points.chain(gate.into_iter().flat_map(gate_points));
-    compare(policy, vm, gate, calls)
-}
-
-/// Compares program and policy on these calls.
-pub(super) fn compare(
-    policy: &Policy,
-    vm: &Vm,
-    gate: Option<Gate<'_>>,
-    calls: impl IntoIterator<Item = Call>,
-) -> Result<(), Mismatch> {
-    let mut number: Option<Number<'_>> = None;
-    for call in calls {
-        let number = match &mut number {
-            Some(same) if (same.audit, same.nr) == (call.audit, call.nr) => same,
-            other => other.insert(Number::new(policy, vm, call.audit, call.nr)),
-        };
-        let opened = gate.is_some_and(|gate| gate.opens(&call));
-        let want = if opened {
-            Action::Allow
-        } else {
-            number.about.decide(&call.args).0
-        };
-        let (want, got) = (want.to_ret(), number.run(&call.args));
-        if want != got {
-            return Err(Mismatch { call, want, got });
-        }
+/// Compares program and policy, and the gate, if there is one.
+pub(super) fn check(policy: &Policy, vm: &Vm, gate: Option<Gate<'_>>) -> Result<(), CompileError> {
+    let mut audits: Vec<u32> = policy.abis.iter().map(|abi| abi.arch.audit()).collect();
+    audits.extend(gate.map(|_| Arch::NATIVE.audit()));
+    audits.sort_unstable();
+    audits.dedup();
+    let mut checker = Checker {
+        policy,
+        gate,
+        audits: &audits,
+        asking: Vec::new(),
+    };
+    let walked = regions(vm, |region| match checker.region(&region) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(wrong) => ControlFlow::Break(wrong),
+    })?;
+    match walked {
+        ControlFlow::Continue(()) => Ok(checker.arguments(vm)?),
+        ControlFlow::Break(wrong) => Err(wrong),
     }
-    Ok(())
 }
 
-/// One number, as far as policy and program get without arguments: most points differ in these only.
-struct Number<'a> {
+struct Checker<'a> {
+    policy: &'a Policy,
+    gate: Option<Gate<'a>>,
+    /// The architectures of which more is to be said than one action.
+    audits: &'a [u32],
+    /// The numbers of which arguments decide.
+    asking: Vec<Asking<'a>>,
+}
+
+/// A number of which arguments decide.
+struct Asking<'a> {
     audit: u32,
     nr: u32,
-    about: About<'a>,
-    vm: &'a Vm,
-    begun: Paused,
-    big_endian: bool,
+    rules: &'a [Rule],
+    is_gated: bool,
+    /// Where the program has got to when it knows architecture and number.
+    pc: usize,
 }
 
-impl<'a> Number<'a> {
-    fn new(policy: &'a Policy, vm: &'a Vm, audit: u32, nr: u32) -> Self {
-        let endian = Arch::of_call(audit, nr).map(Arch::endian);
-        let mut number = Self {
-            audit,
-            nr,
-            about: policy.about(audit, nr),
-            vm,
-            begun: Paused::default(),
-            big_endian: endian == Some(Endian::Big),
-        };
-        number.begun = vm.until_arguments(&number.words(&[0; 6]));
-        number
+/// Numbers that are read against the same rules, in a region.
+#[derive(Clone, Copy)]
+struct Stretch<'r, 'a> {
+    region: &'r Region<'r>,
+    audit: u32,
+    abi: Option<&'a Abi>,
+}
+
+impl<'a> Checker<'a> {
+    /// Is this what the policy says of the region's calls, as far as no arguments decide?
+    fn region(&mut self, region: &Region<'_>) -> Result<(), CompileError> {
+        let archs = region.archs;
+        for &audit in self.audits {
+            if archs.contains(audit) {
+                self.numbers(region, audit)?;
+            }
+        }
+        let is_other = |audit: &u32| archs.contains(*audit) && !self.audits.contains(audit);
+        match (archs.first..=archs.last).find(is_other) {
+            Some(audit) => {
+                let call = plain(audit, region.numbers.first);
+                expect(region, call, self.policy.bad_arch)
+            }
+            None => Ok(()),
+        }
     }
 
-    fn words(&self, args: &[u64; 6]) -> Words {
-        let data = SeccompData {
-            nr: self.nr,
-            arch: self.audit,
-            ip: 0,
-            args: *args,
-        };
-        data.words(self.big_endian)
+    fn numbers(&mut self, region: &Region<'_>, audit: u32) -> Result<(), CompileError> {
+        const BORDERS: [(u32, u32); 3] = [
+            (0, X32_BIT - 1),
+            (X32_BIT, u32::MAX - 1),
+            (u32::MAX, u32::MAX),
+        ];
+        for (first, last) in BORDERS {
+            let Some((mut first, last)) = region.numbers.within(first, last) else {
+                continue;
+            };
+            let arch = Arch::of_call(audit, first);
+            let abi = arch.and_then(|arch| self.policy.abi(arch));
+            let stretch = Stretch { region, audit, abi };
+            for &gated in self.gated(audit) {
+                if (first..=last).contains(&gated) {
+                    if first < gated {
+                        self.stretch(stretch, first, gated - 1)?;
+                    }
+                    let rules = abi.and_then(|abi| abi.syscalls.get(gated));
+                    self.ask(stretch, gated, rules.unwrap_or_default(), true);
+                    first = gated + 1;
+                }
+            }
+            if first <= last {
+                self.stretch(stretch, first, last)?;
+            }
+        }
+        Ok(())
     }
 
-    /// What the program says to these arguments.
-    fn run(&self, args: &[u64; 6]) -> u32 {
-        self.vm.go_on(self.begun, &self.words(args)).answer
+    /// The numbers of this architecture that the gate stands before.
+    fn gated(&self, audit: u32) -> &'a [u32] {
+        let gate = self.gate.filter(|_| audit == Arch::NATIVE.audit());
+        gate.map_or(&[], |gate| gate.numbers)
+    }
+
+    /// Numbers without a gate.
+    fn stretch(
+        &mut self,
+        stretch: Stretch<'_, 'a>,
+        first: u32,
+        last: u32,
+    ) -> Result<(), CompileError> {
+        let Stretch { region, audit, abi } = stretch;
+        let with_rules = abi.map(|abi| abi.syscalls.alike(first..=last));
+        let mut next = Some(first);
+        for Alike { first, last, rules } in with_rules.into_iter().flatten() {
+            if let Some(next) = next.filter(|&next| next < first) {
+                self.without_rules(stretch, next, first - 1)?;
+            }
+            next = last.checked_add(1);
+            match settled(rules) {
+                Some(rule) => {
+                    if let Some((first, _)) = region.numbers.within(first, last) {
+                        expect(region, plain(audit, first), rule.action)?;
+                    }
+                }
+                None => self.ask(stretch, first, rules, false),
+            }
+        }
+        match next {
+            Some(next) if next <= last => self.without_rules(stretch, next, last),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers a number of which arguments decide, if it is in the region.
+    fn ask(&mut self, stretch: Stretch<'_, 'a>, nr: u32, rules: &'a [Rule], is_gated: bool) {
+        let Stretch { region, audit, .. } = stretch;
+        if region.numbers.contains(nr) {
+            self.asking.push(Asking {
+                audit,
+                nr,
+                rules,
+                is_gated,
+                pc: region.pc,
+            });
+        }
+    }
+
+    /// Numbers that only the fallbacks speak of.
+    fn without_rules(
+        &self,
+        stretch: Stretch<'_, 'a>,
+        mut first: u32,
+        last: u32,
+    ) -> Result<(), CompileError> {
+        let newer = stretch.abi.and_then(|abi| abi.newer);
+        // At these it changes: see `Abi::fallback`.
+        let borders = newer.map(|newer| newer.from).into_iter().chain([u32::MAX]);
+        for border in borders.filter(|&border| border <= last) {
+            if first < border {
+                self.fallback(stretch, first, border - 1)?;
+                first = border;
+            }
+        }
+        self.fallback(stretch, first, last)
+    }
+
+    /// Numbers that all get the fallback of the first.
+    fn fallback(
+        &self,
+        stretch: Stretch<'_, 'a>,
+        first: u32,
+        last: u32,
+    ) -> Result<(), CompileError> {
+        let Stretch { region, audit, abi } = stretch;
+        let want = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(first).0);
+        match region.numbers.within(first, last) {
+            Some((first, _)) => expect(region, plain(audit, first), want),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares program and policy where arguments decide.
+    fn arguments(&self, vm: &Vm) -> Result<(), Mismatch> {
+        let share = ARGUMENT_POINTS / self.asking.len().max(1);
+        let mut calls = Vec::new();
+        for asking in &self.asking {
+            let Asking {
+                audit, nr, rules, ..
+            } = *asking;
+            calls.clear();
+            calls.push(plain(audit, nr));
+            arguments(plain(audit, nr), rules, share, &mut calls);
+            if let Some(gate) = self.gate {
+                calls.extend(
+                    gate.tries(asking.is_gated)
+                        .map(|args| Call { audit, nr, args }),
+                );
+            }
+            let about = self.policy.about(audit, nr);
+            for call in &calls {
+                let opened = self.gate.is_some_and(|gate| gate.opens(call));
+                let want = if opened {
+                    Action::Allow
+                } else {
+                    about.decide(&call.args).0
+                };
+                let want = want.to_ret();
+                let got = vm.run_from(asking.pc, &words(call)).answer;
+                if want != got {
+                    let call = *call;
+                    return Err(Mismatch { call, want, got });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does the program give all calls of a region, such as this one, this answer?
+fn expect(region: &Region<'_>, call: Call, want: Action) -> Result<(), CompileError> {
+    let want = want.to_ret();
+    match region.answer {
+        Some(got) if got == want => Ok(()),
+        Some(got) => Err(Mismatch { call, want, got }.into()),
+        // It looks at arguments that do not matter: not what we compile.
+        None => Err(Unfollowed { pc: region.pc }.into()),
     }
 }
 
 impl Gate<'_> {
-    fn opens(&self, call: &Call) -> bool {
+    pub(super) fn opens(&self, call: &Call) -> bool {
         let [.., d, e, f] = call.args;
         call.audit == Arch::NATIVE.audit()
             && self.numbers.contains(&call.nr)
             && [d, e, f] == self.secret
     }
-}
 
-/// The secret, and every half of it off by one bit: with the gated numbers, their neighbours, and the same
-/// numbers of another architecture.
-fn gate_points(gate: Gate<'_>) -> impl Iterator<Item = Call> {
-    let [d, e, f] = gate.secret;
-    let right = [0, 1, 2, d, e, f];
-    let wrong = (3..6).flat_map(move |at| {
-        [1_u64, 1 << 32].map(|bit| {
-            let mut args = right;
-            if let Some(arg) = args.get_mut(at) {
-                *arg ^= bit;
-            }
-            args
-        })
-    });
-    let audits = [Arch::NATIVE.audit(), Arch::X86.audit()];
-    gate.numbers.iter().flat_map(move |&nr| {
-        let args = [right, [0; 6], [d; 6]].into_iter().chain(wrong.clone());
-        args.flat_map(move |args| {
-            audits
-                .into_iter()
-                .flat_map(move |audit| [nr, nr + 1].map(|nr| Call { audit, nr, args }))
-        })
-    })
+    /// Arguments to try at a number: the secret; and at a gated one every half of it off by one bit.
+    fn tries(self, is_gated: bool) -> impl Iterator<Item = [u64; 6]> {
+        let [d, e, f] = self.secret;
+        let right = [0, 1, 2, d, e, f];
+        let wrong = (3..6).flat_map(move |at| {
+            [1_u64, 1 << 32].map(|bit| {
+                let mut args = right;
+                if let Some(arg) = args.get_mut(at) {
+                    *arg ^= bit;
+                }
+                args
+            })
+        });
+        let wrong = wrong.chain([[d; 6]]);
+        iter::once(right).chain(is_gated.then_some(wrong).into_iter().flatten())
+    }
 }

@@ -4,9 +4,6 @@
 //! that do the same are one, whichever syscall or architecture they were made for, and a question whose
 //! answers are the same is not asked. What is shared here is shared in the program.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use crate::action::Action;
 
 /// A node of a [`Dag`].
@@ -70,13 +67,26 @@ pub(super) enum Node {
 }
 
 /// Nodes, each once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Dag {
     nodes: Vec<Node>,
     /// Of each node: instructions on the longest way to an answer, when its word is loaded already.
     heights: Vec<u32>,
-    known: HashMap<Node, NodeId, BuildHasherDefault<Mixer>>,
+    known: Index,
     answers: Vec<(Action, NodeId)>,
+}
+
+impl Default for Dag {
+    /// No nodes yet, and room for as many as a usual policy has.
+    fn default() -> Self {
+        const ROOM: usize = 256;
+        Self {
+            nodes: Vec::with_capacity(ROOM),
+            heights: Vec::with_capacity(ROOM),
+            known: Index::with_room(ROOM),
+            answers: Vec::new(),
+        }
+    }
 }
 
 impl Dag {
@@ -113,9 +123,10 @@ impl Dag {
     }
 
     fn add(&mut self, node: Node) -> NodeId {
-        if let Some(&id) = self.known.get(&node) {
-            return id;
-        }
+        let slot = match self.known.find(&self.nodes, &node) {
+            Ok(id) => return id,
+            Err(slot) => slot,
+        };
         let height = match node {
             Node::Return(_) => 1,
             Node::Ask { load, yes, no, .. } => {
@@ -128,7 +139,7 @@ impl Dag {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         self.nodes.push(node);
         self.heights.push(height);
-        self.known.insert(node, id);
+        self.known.put(slot, id, &self.nodes);
         id
     }
 
@@ -224,30 +235,87 @@ impl Dag {
     }
 }
 
-/// Hashes the few numbers of a node: nodes are looked up more often than anything else is done, and a
-/// program holds too few of them for clever collisions to matter.
-#[derive(Default)]
-struct Mixer(u64);
+/// Where nodes are, by what they are: an open hash table of their ids. Nodes are looked up more often than anything
+/// else is done, so each is kept once only, in the list.
+#[derive(Debug)]
+struct Index {
+    /// A power of two, at most half of them taken.
+    slots: Vec<Option<NodeId>>,
+    taken: usize,
+}
 
-impl Hasher for Mixer {
-    fn write_u32(&mut self, value: u32) {
-        // An odd constant with its bits well spread: 2^64 divided by the golden ratio.
-        self.0 = (self.0.rotate_left(5) ^ u64::from(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
+/// A place of the [`Index`] that is free.
+#[derive(Clone, Copy)]
+struct Slot(usize);
 
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(byte.into());
+impl Index {
+    fn with_room(nodes: usize) -> Self {
+        Self {
+            slots: vec![None; 2 * nodes.next_power_of_two()],
+            taken: 0,
         }
     }
 
-    fn write_isize(&mut self, discriminant: isize) {
-        self.write_u32(u32::try_from(discriminant).unwrap_or(0));
+    /// The node's id, or the place where it belongs.
+    fn find(&self, nodes: &[Node], node: &Node) -> Result<NodeId, Slot> {
+        let mask = self.slots.len() - 1;
+        let mut at = node.mixed() & mask;
+        // There always is a free place.
+        while let Some(&Some(id)) = self.slots.get(at) {
+            if nodes.get(id.index()) == Some(node) {
+                return Ok(id);
+            }
+            at = (at + 1) & mask;
+        }
+        Err(Slot(at))
     }
 
-    fn finish(&self) -> u64 {
+    /// Adds a node at its place.
+    fn put(&mut self, Slot(at): Slot, id: NodeId, nodes: &[Node]) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Some(id);
+        }
+        self.taken += 1;
+        if self.taken * 2 > self.slots.len() {
+            let ids: Vec<NodeId> = self.slots.iter().copied().flatten().collect();
+            *self = Self::with_room(self.slots.len());
+            for id in ids {
+                let slot = nodes.get(id.index()).map(|node| self.find(nodes, node));
+                if let Some(Err(slot)) = slot {
+                    self.put(slot, id, nodes);
+                }
+            }
+        }
+    }
+}
+
+impl Node {
+    /// A number in which all of the node's bits are mixed. A program holds too few nodes for clever collisions to
+    /// matter.
+    fn mixed(&self) -> usize {
+        let words = match *self {
+            Self::Return(answer) => [0, answer, 0, 0, 0, 0],
+            Self::Ask {
+                load,
+                test,
+                yes,
+                no,
+            } => {
+                let (kind, k) = match test {
+                    Test::Eq(k) => (1, k),
+                    Test::Ge(k) => (2, k),
+                    Test::Set(k) => (3, k),
+                };
+                [kind, k, load.offset, load.mask, yes.0, no.0]
+            }
+            Self::Gate { open, otherwise } => [4, 0, 0, 0, open.0, otherwise.0],
+        };
+        let mixed = words.iter().fold(0_u64, |mixed, &word| {
+            // An odd constant with its bits well spread: 2^64 divided by the golden ratio.
+            (mixed.rotate_left(5) ^ u64::from(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
         // The low bits of a product know nothing of the high ones.
-        self.0 ^ self.0 >> 32
+        usize::try_from(mixed >> 32).unwrap_or_default()
     }
 }
 

@@ -12,7 +12,7 @@ use super::search::{self, Map, Run};
 use crate::action::Action;
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::SeccompData;
-use crate::policy::{Policy, Rule};
+use crate::policy::{Alike, Policy, Rule, settled};
 use crate::syscall::Sysno;
 
 const ARCH: Load = Load::word(SeccompData::ARCH);
@@ -38,6 +38,7 @@ pub(super) fn decide(
         weights,
         dag: Dag::default(),
         leaves: Vec::new(),
+        decided: BTreeMap::new(),
     };
     let root = decider.by_arch();
     Decision {
@@ -53,6 +54,31 @@ struct Decider<'a> {
     weights: Option<&'a BTreeMap<Sysno, u64>>,
     dag: Dag,
     leaves: Vec<(Sysno, NodeId)>,
+    /// By number, without the x32 bit: the last that was decided.
+    decided: BTreeMap<u32, Decided<'a>>,
+}
+
+/// Rules with conditions, and their decision.
+struct Decided<'a> {
+    rules: &'a [Rule],
+    fallback: Action,
+    big_endian: bool,
+    node: NodeId,
+}
+
+impl Decided<'_> {
+    /// Do these rules say the same?
+    fn says(&self, rules: &[Rule]) -> bool {
+        let says = |rule: &Rule, other: &Rule| {
+            (rule.action, &rule.conditions) == (other.action, &other.conditions)
+        };
+        self.rules.len() == rules.len()
+            && self
+                .rules
+                .iter()
+                .zip(rules)
+                .all(|(one, other)| says(one, other))
+    }
 }
 
 /// A stretch of numbers, first to last, that are read against one architecture.
@@ -71,7 +97,7 @@ fn sections(arch: Arch) -> Vec<Section> {
     ]
 }
 
-impl Decider<'_> {
+impl<'a> Decider<'a> {
     /// Which architecture? They are asked in the policy's order, which has the native one first.
     fn by_arch(&mut self) -> NodeId {
         let mut archs: Vec<Arch> = self.policy.abis.iter().map(|abi| abi.arch).collect();
@@ -112,34 +138,44 @@ impl Decider<'_> {
 
     /// Puts a section into the map.
     fn section(&mut self, map: &mut Map, section: Section, gate: Option<NodeId>) {
-        let (arch, start, end) = section;
-        let abi = self.policy.abi(arch);
-        let range = start..=end;
-        let own = abi.iter().flat_map(|abi| abi.syscalls.range(range.clone()));
-        let mut numbers: Vec<(u32, &[Rule])> = own.collect();
+        let (arch, mut start, end) = section;
         let gate = gate.filter(|_| arch == Arch::NATIVE);
-        if gate.is_some() {
-            let gated = self.gated.iter().filter(|nr| range.contains(nr));
-            numbers.extend(gated.map(|&nr| (nr, &[][..])));
-            numbers.sort_by_key(|&(nr, _)| nr);
-            numbers.dedup_by_key(|&mut (nr, _)| nr);
-        }
-        let mut next = Some(start);
-        for (nr, rules) in numbers {
-            if let Some(first) = next.filter(|&first| first < nr) {
-                self.without_rules(map, arch, first..=nr - 1);
+        for (&nr, gate) in self.gated.iter().zip(gate.into_iter().cycle()) {
+            if (start..=end).contains(&nr) {
+                if start < nr {
+                    self.ungated(map, arch, start..=nr - 1);
+                }
+                map.push(Run {
+                    first: nr,
+                    last: nr,
+                    node: gate,
+                    weight: self.weight(arch, nr..=nr),
+                });
+                start = nr + 1;
             }
-            let node = match gate {
-                Some(gate) if self.gated.contains(&nr) => gate,
-                _ => self.with_rules(arch, nr, rules),
-            };
+        }
+        if start <= end {
+            self.ungated(map, arch, start..=end);
+        }
+    }
+
+    /// Numbers that the gate does not stand before.
+    fn ungated(&mut self, map: &mut Map, arch: Arch, numbers: RangeInclusive<u32>) {
+        let (start, end) = numbers.clone().into_inner();
+        let abi = self.policy.abi(arch);
+        let with_rules = abi.map(|abi| abi.syscalls.alike(numbers));
+        let mut next = Some(start);
+        for Alike { first, last, rules } in with_rules.into_iter().flatten() {
+            if let Some(start) = next.filter(|&start| start < first) {
+                self.without_rules(map, arch, start..=first - 1);
+            }
             map.push(Run {
-                first: nr,
-                last: nr,
-                node,
-                weight: self.weight(arch, nr..=nr),
+                first,
+                last,
+                node: self.with_rules(arch, first, rules),
+                weight: self.weight(arch, first..=last),
             });
-            next = nr.checked_add(1);
+            next = last.checked_add(1);
         }
         if let Some(first) = next.filter(|&first| first <= end) {
             self.without_rules(map, arch, first..=end);
@@ -176,30 +212,47 @@ impl Decider<'_> {
 
     /// How often these numbers are called.
     fn weight(&self, arch: Arch, numbers: RangeInclusive<u32>) -> u64 {
+        let Some(weights) = self.weights else {
+            return 0;
+        };
         let (first, last) = numbers.into_inner();
         let sysnos = Sysno { arch, nr: first }..=Sysno { arch, nr: last };
-        self.weights.map_or(0, |weights| {
-            let weights = weights.range(sysnos).map(|(_, &weight)| weight);
-            weights.fold(0, u64::saturating_add)
-        })
+        let weights = weights.range(sysnos).map(|(_, &weight)| weight);
+        weights.fold(0, u64::saturating_add)
     }
 
     /// The policy's verdict on one number.
-    fn with_rules(&mut self, arch: Arch, nr: u32, rules: &[Rule]) -> NodeId {
-        if let Some(Rule {
-            conditions, action, ..
-        }) = rules.first()
-            && conditions.is_empty()
-        {
-            return self.dag.answer(*action);
+    fn with_rules(&mut self, arch: Arch, nr: u32, rules: &'a [Rule]) -> NodeId {
+        if let Some(rule) = settled(rules) {
+            return self.dag.answer(rule.action);
         }
         let abi = self.policy.abi(arch);
         let fallback = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(nr).0);
-        let big_endian = arch.endian() == Endian::Big;
-        let node = leaf::decide(&mut self.dag, big_endian, rules, fallback);
+        let node = self.by_arguments(arch, nr, rules, fallback);
         if !self.dag.is_answer(node) {
             self.leaves.push((Sysno { arch, nr }, node));
         }
+        node
+    }
+
+    /// The decision of rules with conditions. Architectures that share numbers mostly have the same.
+    fn by_arguments(&mut self, arch: Arch, nr: u32, rules: &'a [Rule], fallback: Action) -> NodeId {
+        let big_endian = arch.endian() == Endian::Big;
+        let shared_nr = nr & !X32_BIT;
+        if let Some(known) = self.decided.get(&shared_nr)
+            && known.says(rules)
+            && (known.fallback, known.big_endian) == (fallback, big_endian)
+        {
+            return known.node;
+        }
+        let node = leaf::decide(&mut self.dag, big_endian, rules, fallback);
+        let decided = Decided {
+            rules,
+            fallback,
+            big_endian,
+            node,
+        };
+        self.decided.insert(shared_nr, decided);
         node
     }
 

@@ -27,7 +27,7 @@ pub(super) const LEN: usize = 6 * 4 - 1;
 const UNARMED: u32 = 0x6761_7465;
 
 /// The native numbers that the gate stands before: the launcher's calls, but for those that the policy
-/// allows anyway.
+/// allows anyway; in ascending order.
 pub(super) fn numbers(policy: &Policy, launch: Launch) -> Vec<u32> {
     let calls: &[&str] = match launch {
         Launch::None => &[],
@@ -39,7 +39,9 @@ pub(super) fn numbers(policy: &Policy, launch: Launch) -> Vec<u32> {
         .iter()
         .filter_map(|name| Sysno::parse(Arch::NATIVE, name));
     let gated = numbers.filter(|&sysno| !policy.always_allows(sysno));
-    gated.map(|sysno| sysno.nr).collect()
+    let mut numbers: Vec<u32> = gated.map(|sysno| sysno.nr).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// Writes the gate.

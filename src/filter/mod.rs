@@ -21,6 +21,7 @@ use std::fmt;
 
 use crate::arch::Arch;
 use crate::bpf::asm::AsmError;
+use crate::bpf::regions::Unfollowed;
 use crate::bpf::vm::{Invalid, Vm};
 use crate::bpf::{Insn, LengthError, MAX_INSNS, Program};
 use crate::policy::Policy;
@@ -98,6 +99,9 @@ pub enum CompileError {
     /// A mistake of the compiler: the program does not say what the policy says.
     #[error("internal error: the compiled program does not do what the policy says")]
     Wrong(#[from] Mismatch),
+    /// A mistake of the compiler: the program cannot be compared with the policy.
+    #[error("internal error: the compiled program is not such as can be checked")]
+    Unchecked(#[from] Unfollowed),
     /// A mistake of the compiler: the launch gate is not where it should be.
     #[error("internal error: the launch gate is not in its place")]
     Gate,
@@ -116,7 +120,8 @@ impl fmt::Display for Costs<'_> {
 }
 
 impl Filter {
-    /// Compiles a policy, and checks the program against [`Policy::evaluate`] at the policy's borders.
+    /// Compiles a policy, and checks the program against it: for all architectures and numbers, and at the borders of
+    /// its rules where arguments decide.
     ///
     /// # Errors
     ///

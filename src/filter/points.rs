@@ -1,11 +1,11 @@
 //! The calls at which a wrong program would show: the borders of everything that a policy says.
 //!
 //! They are derived from the policy alone, not from what the compiler made of it. Every compiled program is
-//! checked at them before it is used, and the property tests look nowhere else but at these and at random
-//! calls.
+//! checked at those of arguments before it is used, and the property tests look nowhere else but at these and
+//! at random calls.
 
 use crate::arch::{Arch, X32_BIT};
-use crate::policy::{Call, Condition, Op, Policy, Rule, Width};
+use crate::policy::{Alike, Call, Condition, Op, Policy, Rule, Width};
 
 /// The fewest calls that are made for the arguments of a syscall.
 const LEAST: usize = 32;
@@ -39,22 +39,19 @@ pub fn points(policy: &Policy, limit: usize) -> Vec<Call> {
         .collect();
     let share = (limit / checked.len().max(1)).max(LEAST);
     for (arch, nr, rules) in checked {
-        arguments(arch, nr, rules, share, &mut calls);
+        arguments(plain(arch.audit(), nr), rules, share, &mut calls);
     }
     calls
 }
 
-fn plain(audit: u32, nr: u32) -> Call {
+/// A call without arguments.
+pub(super) fn plain(audit: u32, nr: u32) -> Call {
     let args = [0; 6];
     Call { audit, nr, args }
 }
 
 /// The numbers of an audit value at which the verdict may change: first and last of every run of syscalls
 /// with the same rules, and what is around them.
-#[expect(
-    clippy::stable_sort_primitive,
-    reason = "most are in order already, which only the stable way makes use of"
-)]
 fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
     const SIGN_BIT: u32 = 0x8000_0000;
     let mut numbers = Vec::new();
@@ -66,44 +63,21 @@ fn numbers(policy: &Policy, audit: u32) -> Vec<u32> {
         if let Some(newer) = abi.newer {
             border(newer.from);
         }
-        let mut before: Option<(u32, &[Rule])> = None;
-        for (nr, rules) in abi.syscalls.iter() {
-            match before {
-                Some((last, same)) if last.checked_add(1) == Some(nr) && alike(same, rules) => {}
-                _ => {
-                    let after = before.map(|(last, _)| last.wrapping_add(1));
-                    if let Some(after) = after.filter(|&after| after != nr) {
-                        border(after);
-                    }
-                    border(nr);
-                }
-            }
-            before = Some((nr, rules));
-        }
-        if let Some((last, _)) = before {
+        for Alike { first, last, .. } in abi.syscalls.alike(0..=u32::MAX) {
+            border(first);
             border(last.wrapping_add(1));
         }
     }
-    numbers.sort();
+    numbers.sort_unstable();
     numbers.dedup();
     numbers
-}
-
-/// Do these rules say the same? Only the simple case counts.
-fn alike(one: &[Rule], other: &[Rule]) -> bool {
-    match (one, other) {
-        ([one], [other]) => {
-            one.conditions.is_empty() && other.conditions.is_empty() && one.action == other.action
-        }
-        _ => false,
-    }
 }
 
 /// Calls around every constant that the rules of one syscall compare with, at most `share` of them.
 ///
 /// One argument is varied around each constant while the others stay as some base has them: what makes the
 /// constant's own rule match, and after that what makes other rules match, no bit set, and all bits set.
-fn arguments(arch: Arch, nr: u32, rules: &[Rule], share: usize, calls: &mut Vec<Call>) {
+pub(super) fn arguments(call: Call, rules: &[Rule], share: usize, calls: &mut Vec<Call>) {
     let witnesses: Vec<[u64; 6]> = rules.iter().map(|rule| witness(&rule.conditions)).collect();
     let variations: Vec<Variation> = rules
         .iter()
@@ -143,8 +117,7 @@ fn arguments(arch: Arch, nr: u32, rules: &[Rule], share: usize, calls: &mut Vec<
                 if let Some(arg) = args.get_mut(variation.arg) {
                     *arg = value;
                 }
-                let audit = arch.audit();
-                calls.push(Call { audit, nr, args });
+                calls.push(Call { args, ..call });
             }
         }
     }

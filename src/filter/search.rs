@@ -57,6 +57,9 @@ impl Map {
 
 /// The questions that decide over all values of a total map.
 pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
+    if let [run] = map.runs() {
+        return run.node;
+    }
     let leaves: Vec<Leaf> = partition(dag, load, map.runs())
         .into_iter()
         .filter_map(|group| Leaf::new(dag, load, group))
@@ -89,7 +92,8 @@ fn partition<'r>(dag: &Dag, load: Load, runs: &'r [Run]) -> Vec<&'r [Run]> {
     let all: u64 = heights.iter().copied().map(room).sum();
     let level = u64::try_from(runs.len()).unwrap_or(u64::MAX);
     // Of each prefix: what it costs, and where its last group starts.
-    let mut best = vec![(0, 0)];
+    let mut best = Vec::with_capacity(runs.len() + 1);
+    best.push((0, 0));
     let mut group = Group::default();
     for end in 1..=runs.len() {
         group.kinds.clear();

@@ -6,6 +6,7 @@
 use std::ops::RangeInclusive;
 
 use super::Rule;
+use super::alike::{Alike, Gather};
 
 /// The rules of each syscall, by the kernel's number, and in the order in which they decide.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl Rules {
         let places = first..self.numbers.len();
         let rules = places.filter_map(|place| self.at(place));
         rules.take_while(move |&(nr, _)| nr <= last)
+    }
+
+    /// The same, where neighbouring numbers of which the same is said are one.
+    pub fn alike(&self, numbers: RangeInclusive<u32>) -> impl Iterator<Item = Alike<'_>> {
+        Gather::new(self.range(numbers))
     }
 
     /// The numbers alone.

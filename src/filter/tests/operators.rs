@@ -1,6 +1,6 @@
 //! Every operator in both widths: right at every border, and as short as it can be.
 
-use super::check::run;
+use super::check::words;
 use super::points::around;
 use super::*;
 use crate::action::Action;
@@ -93,7 +93,11 @@ fn operators_hold_at_their_borders() {
                             args,
                         };
                         let want = policy.evaluate(&call).to_ret();
-                        assert_eq!(run(&vm, &call), want, "{condition:?} {sample:#x}");
+                        assert_eq!(
+                            vm.run(&words(&call)).answer,
+                            want,
+                            "{condition:?} {sample:#x}"
+                        );
                     }
                 }
             }

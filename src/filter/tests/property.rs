@@ -1,12 +1,15 @@
 //! Generated policies: the program is the policy, at its borders and anywhere else.
 
+use std::ops::ControlFlow;
+
 use proptest::prelude::*;
 
-use super::check::{Gate, compare};
+use super::check::{Gate, words};
 use super::*;
 use crate::action::Action;
 use crate::arch::X32_BIT;
-use crate::bpf::cache;
+use crate::bpf::regions::regions;
+use crate::bpf::{cache, code};
 use crate::policy::{Abi, Call, Condition, Newer, Op, Rule, Width};
 
 /// How many border points are tried per policy; more for a long run.
@@ -167,6 +170,21 @@ fn options() -> impl Strategy<Value = Options> {
     (launch(), prop::option::of(weights)).prop_map(|(launch, weights)| Options { launch, weights })
 }
 
+/// What a mistake of the compiler could do to an instruction.
+fn change() -> impl Strategy<Value = fn(&mut Insn)> {
+    let changes: [fn(&mut Insn); 8] = [
+        |insn| insn.k = insn.k.wrapping_add(1),
+        |insn| insn.k = insn.k.wrapping_sub(1),
+        |insn| insn.k ^= 0x8000_0000,
+        |insn| (insn.jt, insn.jf) = (insn.jf, insn.jt),
+        |insn| insn.jt = insn.jt.wrapping_add(1),
+        |insn| insn.jf = insn.jf.wrapping_add(1),
+        |insn| insn.code ^= code::JEQ_K ^ code::JGE_K,
+        |insn| insn.code ^= code::JGT_K ^ code::JGE_K,
+    ];
+    prop::sample::select(changes.to_vec())
+}
+
 /// Any call, mostly one that means something to one of the policies here.
 fn call() -> impl Strategy<Value = Call> {
     let arch = prop::sample::select(Arch::ALL.to_vec());
@@ -174,6 +192,28 @@ fn call() -> impl Strategy<Value = Call> {
     let args = prop::array::uniform6(value());
     let nr = (number(), any::<bool>()).prop_map(|(nr, x32)| if x32 { nr | X32_BIT } else { nr });
     (audit, nr, args).prop_map(|(audit, nr, args)| Call { audit, nr, args })
+}
+
+/// The first of these calls on which program and policy do not agree.
+fn compare(
+    policy: &Policy,
+    vm: &Vm,
+    gate: Option<Gate<'_>>,
+    calls: impl IntoIterator<Item = Call>,
+) -> Result<(), Mismatch> {
+    for call in calls {
+        let opened = gate.is_some_and(|gate| gate.opens(&call));
+        let want = if opened {
+            Action::Allow
+        } else {
+            policy.evaluate(&call)
+        };
+        let (want, got) = (want.to_ret(), vm.run(&words(&call)).answer);
+        if want != got {
+            return Err(Mismatch { call, want, got });
+        }
+    }
+    Ok(())
 }
 
 proptest! {
@@ -207,6 +247,64 @@ proptest! {
             compared.unwrap_err(),
             crate::bpf::disasm::Listing(filter.program())
         );
+    }
+
+    #[test]
+    fn every_call_is_in_one_region_and_goes_its_way(
+        policy in policy(),
+        options in options(),
+        calls in prop::collection::vec(call(), 64),
+    ) {
+        let filter = Filter::compile(&policy, &options).unwrap();
+        let vm = Vm::new(filter.program()).unwrap();
+        let mut points = points(&policy, 64);
+        points.extend(calls);
+        let mut met = vec![0; points.len()];
+        let walked = regions(&vm, |region| {
+            for (call, met) in points.iter().zip(&mut met) {
+                if region.archs.contains(call.audit) && region.numbers.contains(call.nr) {
+                    *met += 1;
+                    let answer = vm.run(&words(call)).answer;
+                    if region.answer.is_some_and(|told| told != answer)
+                        || vm.run_from(region.pc, &words(call)).answer != answer
+                    {
+                        return ControlFlow::Break(*call);
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        prop_assert_eq!(walked, Ok(ControlFlow::Continue(())));
+        prop_assert!(met.iter().all(|&regions| regions == 1), "{:?}", met);
+    }
+
+    #[test]
+    fn what_passes_the_check_is_the_policy(
+        policy in policy(),
+        options in options(),
+        at in any::<prop::sample::Index>(),
+        change in change(),
+        calls in prop::collection::vec(call(), 64),
+    ) {
+        let filter = Filter::compile(&policy, &options).unwrap();
+        let mut program = filter.program().to_vec();
+        change(&mut program[at.index(filter.program().len())]);
+        let Ok(vm) = Vm::new(&program) else { return Ok(()) };
+        let numbers = gate::numbers(&policy, options.launch);
+        let gate = filter.launch_slots().map(|slots| Gate {
+            numbers: &numbers,
+            secret: gate::secret(&program, &slots),
+        });
+        if check::check(&policy, &vm, gate).is_ok() {
+            // All numbers are checked, arguments at their points only.
+            let plain = points(&policy, 0).into_iter().chain(calls);
+            let asks = |call: &Call| {
+                let about = policy.about(call.audit, call.nr);
+                numbers.contains(&call.nr) || !about.looked_at(&call.args).is_empty()
+            };
+            let compared = compare(&policy, &vm, gate, plain.filter(|call| !asks(call)));
+            prop_assert!(compared.is_ok(), "{}", compared.unwrap_err());
+        }
     }
 
     #[test]
@@ -244,7 +342,7 @@ proptest! {
                 let args = [1, 2, 3, args[0], args[1], args[2]];
                 let call = Call { audit: Arch::NATIVE.audit(), nr, args };
                 let verdict = if opens { Action::Allow } else { policy.evaluate(&call) };
-                prop_assert_eq!(check::run(&vm, &call), verdict.to_ret());
+                prop_assert_eq!(vm.run(&words(&call)).answer, verdict.to_ret());
             }
         }
     }
