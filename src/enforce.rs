@@ -200,8 +200,8 @@ fn mask(set: &CapsHashSet) -> u64 {
 /// Runs the command under the policy. Returns how it ended; without a launcher that stays, only when it was not
 /// started.
 ///
-/// Whatever the child needs is made before the fork; the launcher confines itself while the child still waits
-/// behind its gate. When the filter cannot be installed exactly as compiled, nothing runs.
+/// Whatever the child needs is made before the fork; the launcher confines itself while the child installs its filter,
+/// and only then opens the child's gate. When the filter cannot be installed exactly as compiled, nothing runs.
 pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
     let Request {
         command,
@@ -223,7 +223,17 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
         None => (&policy, None),
     };
     check_kernel(installed)?;
-    let seal = compile(installed, flags, weights, listening)?;
+    let launch = match (linger, listening) {
+        (None, _) => Launch::Exec,
+        (Some(_), None) => Launch::Wait,
+        (Some(_), Some(_)) => Launch::Handover,
+    };
+    let filter = Filter::compile(installed, &Options { launch, weights })?;
+    let seal = Seal {
+        program: filter.program().to_vec(),
+        gate: filter.launch_slots().map(|slots| Gate { slots, arm }),
+        flags: kernel_flags(flags) | listening.unwrap_or(0),
+    };
     let reporter = report
         .map(|Reported { lines }| Reporter::new(policy, lines))
         .transpose()
@@ -259,7 +269,7 @@ fn look_after(
     held: u64,
     linger: Duration,
 ) -> Result<End, EnforceError> {
-    // Compiled before the fork: after it, each page that is written is copied first, and the child waits.
+    // Compiled before the fork: after it, each page that is written is copied first.
     let own = confine::filter(ready.fd_numbers(), None)?;
     let mut child = ready.spawn().map_err(LaunchError::from)?;
     process::leave_directory();
@@ -357,25 +367,6 @@ fn check_kernel(policy: &Policy) -> Result<(), EnforceError> {
         }
     }
     Ok(())
-}
-
-fn compile(
-    policy: &Policy,
-    flags: Flags,
-    weights: Option<BTreeMap<Sysno, u64>>,
-    listening: Option<libc::c_ulong>,
-) -> Result<Seal, CompileError> {
-    let launch = if listening.is_some() {
-        Launch::Handover
-    } else {
-        Launch::Exec
-    };
-    let filter = Filter::compile(policy, &Options { launch, weights })?;
-    Ok(Seal {
-        program: filter.program().to_vec(),
-        gate: filter.launch_slots().map(|slots| Gate { slots, arm }),
-        flags: kernel_flags(flags) | listening.unwrap_or(0),
-    })
 }
 
 /// The policy of a filter that reports, and the flags that such a filter is installed with.

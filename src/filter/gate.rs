@@ -1,7 +1,7 @@
 //! The launch gate: the launcher's own last calls need not be in the profile.
 //!
-//! The child that installs the filter must still call `execve`, and `exit_group` should that fail; before it,
-//! `sendmsg` and `read` where it hands a listener over. A program that is made to install a filter calls `close` and
+//! The child that installs the filter must still call `execve`, and `exit_group` should that fail; before it, `read`
+//! where it waits for its launcher, and `sendmsg` where it hands a listener over. A program that is made to install a filter calls `close` and
 //! `munmap` on our behalf. None of them has arguments 3 to 5; a random 192-bit secret in
 //! these registers lets the calls through. The child makes the secret itself after fork and patches it into the checked program, so
 //! no other process ever holds it, and after the exec it is nowhere in the new image.
@@ -32,6 +32,7 @@ pub(super) fn numbers(policy: &Policy, launch: Launch) -> Vec<u32> {
     let calls: &[&str] = match launch {
         Launch::None => &[],
         Launch::Exec => &["execve", "exit_group"],
+        Launch::Wait => &["execve", "exit_group", "read"],
         Launch::Handover => &["execve", "exit_group", "read", "sendmsg"],
         Launch::Late => &["close", "munmap"],
     };

@@ -61,7 +61,9 @@ pub enum Launch {
     None,
     /// Execute the command (`execve`), or leave (`exit_group`).
     Exec,
-    /// The same, and before it hand the filter's listener over (`sendmsg`, `read`).
+    /// The same, and before it wait for the word to do so (`read`).
+    Wait,
+    /// The same, and before it hand the filter's listener over (`sendmsg`).
     Handover,
     /// Nothing but tidy up in a program that runs already (`close`, `munmap`).
     Late,

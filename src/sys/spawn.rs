@@ -11,11 +11,16 @@
 //! 5, which execve ignores, carry 192 random bits that the child drew for itself and wrote into the
 //! filter's constants. The same secret lets a failing child leave through `exit_group`.
 //!
+//! # The gate
+//!
+//! A child waits for its launcher's word when everything is done but the execve: so both make themselves ready at the
+//! same time. It waits under its filter, in a `read` that carries the secret, too.
+//!
 //! # The handover
 //!
 //! A filter with a listener is installed by the child and listened to by the launcher. The listener's descriptor
-//! closes at the exec, so the child must have sent it to the launcher before, and waits for the word to go on. Both calls,
-//! `sendmsg` and `read`, carry the secret too. (To take it out of the child, `pidfd_getfd(2)`, container engines forbid.)
+//! closes at the exec, so the child must have sent it to the launcher before: in a `sendmsg` with the secret, before it
+//! waits. (To take it out of the child, `pidfd_getfd(2)`, container engines forbid.)
 
 use std::ffi::CString;
 use std::fs::File;
@@ -49,7 +54,7 @@ pub(crate) struct Seal {
     /// The place of the launch secret, if the program asks for one.
     pub(crate) gate: Option<Gate>,
     /// `SECCOMP_FILTER_FLAG_*`. With `NEW_LISTENER` the launcher must take the listener
-    /// ([`Child::take_listener`]); the program then needs a gate for `sendmsg` and `read`, too.
+    /// ([`Child::take_listener`]); the program then needs a gate for `sendmsg`, too. For a child, one for `read`.
     pub(crate) flags: libc::c_ulong,
 }
 
@@ -220,8 +225,8 @@ impl Plan {
         self.seal = Some(seal);
     }
 
-    /// Forks. The child waits behind a gate until [`Child::open_gate`], and leaves without executing
-    /// anything when the launcher dies first.
+    /// Forks. The child takes all steps but the last, and waits behind a gate until [`Child::open_gate`]. When the
+    /// launcher dies first, it leaves without executing anything.
     pub(crate) fn spawn(self) -> Result<Child, SpawnError> {
         self.ready()?.spawn()
     }
@@ -258,7 +263,7 @@ impl Plan {
     pub(crate) fn exec(mut self, code: fn(Errno) -> u8) -> Failure {
         // Our parent stays the parent, and what it asked for in force.
         self.dies_with = None;
-        let failure = match self.steps(&Link::NONE) {
+        let failure = match self.steps(None) {
             Ok(never) => match never {},
             Err(failure) => failure,
         };
@@ -270,8 +275,8 @@ impl Plan {
         failure
     }
 
-    /// The steps in their order. Async-signal-safe.
-    fn steps(&mut self, link: &Link) -> Result<std::convert::Infallible, Failure> {
+    /// The steps in their order; `link` leads to the launcher, where one stays. Async-signal-safe.
+    fn steps(&mut self, link: Option<&Link>) -> Result<std::convert::Infallible, Failure> {
         let at = |stage| move |errno| Failure { stage, errno };
         if let Some((launcher, signal)) = self.dies_with {
             process::die_with(launcher, signal).map_err(at(Stage::Gate))?;
@@ -291,10 +296,13 @@ impl Plan {
         if let Some(seal) = &mut self.seal {
             self.secret = seal.draw_secret().map_err(at(Stage::Secret))?;
             let fd = seccomp::install(&seal.program, seal.flags).map_err(at(Stage::Filter))?;
-            if seal.listens() {
-                link.hand_over(fd, self.secret)
-                    .map_err(at(Stage::Handover))?;
+            if let Some(link) = link.filter(|_| seal.listens()) {
+                let sent = listener::send(link.ready, fd, self.secret);
+                sent.map_err(at(Stage::Handover))?;
             }
+        }
+        if let Some(link) = link {
+            link.wait(self.secret).map_err(at(Stage::Gate))?;
         }
         Err(Failure {
             stage: Stage::Exec,
@@ -376,7 +384,10 @@ impl Ready {
                     go: reader.as_raw_fd(),
                     ready: teller.as_raw_fd(),
                 };
-                let outcome = link.wait_at_gate(&gate).and_then(|()| plan.steps(&link));
+                // Our own copy of the other end would keep the end of file from us. It is not used again.
+                // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
+                unsafe { libc::close(gate.as_raw_fd()) };
+                let outcome = plan.steps(Some(&link));
                 plan.leave(outcome)
             }
             pid => {
@@ -418,30 +429,6 @@ struct Link {
 }
 
 impl Link {
-    /// For who needs none.
-    const NONE: Self = Self { go: -1, ready: -1 };
-
-    /// Blocks until the launcher says go. Async-signal-safe.
-    fn wait_at_gate(&self, writer: &PipeWriter) -> Result<(), Failure> {
-        let failed = |errno| Failure {
-            stage: Stage::Gate,
-            errno,
-        };
-        // Our own copy of the other end would keep the end of file from us. It is not used again.
-        // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
-        let closed = unsafe { libc::close(writer.as_raw_fd()) };
-        if closed == -1 {
-            return Err(failed(Errno::last()));
-        }
-        self.wait([0; 3]).map_err(failed)
-    }
-
-    /// Sends the launcher the listener, and waits for its word. Async-signal-safe.
-    fn hand_over(&self, listener: i32, secret: [u64; 3]) -> Result<(), Errno> {
-        listener::send(self.ready, listener, secret)?;
-        self.wait(secret)
-    }
-
     /// Waits for the launcher's word. Async-signal-safe.
     fn wait(&self, [a, b, c]: [u64; 3]) -> Result<(), Errno> {
         let mut go = 0_u8;
@@ -529,7 +516,7 @@ fn write_pid(entry: *mut libc::c_char) {
     }
 }
 
-/// Ends a child that cannot be looked after. It is still behind its gate.
+/// Ends a child that cannot be looked after. It is not past its gate.
 fn abandon(pid: Tid) {
     // SAFETY: numbers only; the child is ours and not yet reaped, so the pid is still its own.
     unsafe { libc::kill(pid, libc::SIGKILL) };
@@ -541,7 +528,7 @@ fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// A child behind its gate, or already past it.
+/// A child on its way to its gate, or already past it.
 pub(crate) struct Child {
     pid: Tid,
     pidfd: OwnedFd,
@@ -569,21 +556,24 @@ impl Child {
         gate.into_iter().chain(rest).collect()
     }
 
-    /// Lets the child go on to execute the command.
+    /// Lets the child execute the command. A child that has failed or was killed before needs no word: its end tells.
     pub(crate) fn open_gate(&mut self) -> Result<(), Errno> {
-        self.go()?;
-        self.gate = None;
-        Ok(())
+        let Some(mut gate) = self.gate.take() else {
+            return Ok(());
+        };
+        match gate.write_all(&[1]) {
+            Err(error) if errno_of(&error) != Errno::EPIPE => Err(errno_of(&error)),
+            _ => Ok(()),
+        }
     }
 
-    /// Lets the child go on to where its filter is installed, and takes the filter's listener. The child waits then,
-    /// for [`Child::execute`].
+    /// Takes the listener of the child's filter, as soon as it is installed. The child waits then, for
+    /// [`Child::execute`].
     ///
     /// # Errors
     /// There is no listener, because the child failed ([`Child::failure`]); or it cannot be taken. The command was
     /// not executed, and the child must be abandoned.
     pub(crate) fn take_listener(&mut self) -> Result<Listener, Errno> {
-        self.go()?;
         let gone = || {
             let failure = self.failure();
             failure.map_or(Errno::ECHILD, |failure| failure.errno)
@@ -596,12 +586,6 @@ impl Child {
         self.open_gate()?;
         // Nothing more is said, so this is the exec, or the end.
         self.hears().map(drop)
-    }
-
-    fn go(&mut self) -> Result<(), Errno> {
-        self.gate.as_mut().map_or(Ok(()), |gate| {
-            gate.write_all(&[1]).map_err(|error| errno_of(&error))
-        })
     }
 
     /// Waits for a byte of the child's; false when none will come.

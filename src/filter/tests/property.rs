@@ -159,8 +159,8 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn launch() -> impl Strategy<Value = Launch> {
-    use Launch::{Exec, Handover, Late, None};
-    prop::sample::select(vec![None, Exec, Handover, Late])
+    use Launch::{Exec, Handover, Late, None, Wait};
+    prop::sample::select(vec![None, Exec, Wait, Handover, Late])
 }
 
 fn options() -> impl Strategy<Value = Options> {
