@@ -82,7 +82,7 @@ seccomp-run --learn [OPTIONS] [--] COMMAND [ARG]...
 
 /// What was typed.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(
     name = "seccomp-run",
     version,
@@ -143,7 +143,7 @@ pub(crate) struct Args {
 /// How a profile is read, where its readers differ.
 ///
 /// The heading stands at each flag: that of a group would go on with what follows the group.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct ReadingArgs {
     /// Whose reading of the JSON applies [default: docker]
     ///
@@ -216,7 +216,7 @@ impl ReadingArgs {
 
 /// Flags of `--learn`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Learning")]
 pub(crate) struct Learning {
     /// Where the profile goes [default: profile.json]
@@ -360,7 +360,7 @@ impl Learning {
 }
 
 /// Flags of `--enforce`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Enforcing")]
 pub(crate) struct Enforcing {
     /// Syscalls without a rule fail with this errno (a name or a number)

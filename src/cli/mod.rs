@@ -15,6 +15,7 @@ mod extras;
 mod input;
 mod learn;
 mod merge;
+mod plain;
 mod progress;
 mod replica;
 mod report;
@@ -38,11 +39,11 @@ use crate::launch;
 ///
 /// A verb is the first word or none: after `--learn` and `--enforce` every word is the command's.
 pub fn main() -> Exit {
-    let first = std::env::args_os().nth(1);
-    let ran = if first.is_some_and(|word| verbs::is_verb(&word)) {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let ran = if words.peek().is_some_and(|word| verbs::is_verb(word)) {
         Verbs::try_parse().map(|verbs| verbs.run())
     } else {
-        Args::try_parse().map(run)
+        plain::args(words).map_or_else(Args::try_parse, Ok).map(run)
     };
     match ran {
         Ok(result) => result.unwrap_or_else(|error| error.report()),
