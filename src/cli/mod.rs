@@ -24,6 +24,8 @@ mod target;
 mod ui;
 mod verbs;
 
+use std::io::Write as _;
+
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
@@ -45,10 +47,13 @@ pub fn main() -> Exit {
     } else {
         plain::args(words).map_or_else(Args::try_parse, Ok).map(run)
     };
-    match ran {
+    let exit = match ran {
         Ok(result) => result.unwrap_or_else(|error| error.report()),
         Err(error) => usage(&error),
-    }
+    };
+    // The Rust runtime would do it, and as little say that it failed. Our binary starts and ends without it.
+    let _ = std::io::stdout().flush();
+    exit
 }
 
 fn run(mut args: Args) -> Result<Exit, Error> {

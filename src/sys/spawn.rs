@@ -450,7 +450,7 @@ impl Link {
 /// Closes the standard streams that our caller had closed. Async-signal-safe.
 fn restore_streams() -> Result<(), Errno> {
     for fd in (0..3).filter(|&fd| inherited::was_closed(fd)) {
-        // SAFETY: it holds the /dev/null that the Rust runtime opened, which nothing here owns.
+        // SAFETY: it holds the /dev/null that `inherited` opened, which nothing here owns.
         check(libc::c_long::from(unsafe { libc::close(fd) }))?;
     }
     Ok(())

@@ -154,10 +154,18 @@ fn every_module_of_the_table_exists() {
 
 #[test]
 fn unsafe_is_in_sys_alone_and_each_has_its_reason() {
+    // The binary's entry has a name that C knows, which counts as unsafe.
+    let entry = [
+        "#[unsafe(no_mangle)]",
+        "#[expect(unsafe_code, reason = \"the one symbol that C start-up code calls\")]",
+    ];
     let mut wrong = Vec::new();
     for path in sources() {
         let text = fs::read_to_string(&path).unwrap();
         for (at, line) in text.lines().enumerate() {
+            if module(&path) == "main" && entry.contains(&line) {
+                continue;
+            }
             let words = code(line).split(|c: char| !(c.is_alphanumeric() || c == '_'));
             let place = format!("{}:{}: {line}", path.display(), at + 1);
             if words.clone().any(|w| w == "unsafe") && module(&path) != "sys" {
