@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::prototypes::{self, Kind, Name};
+use super::prototypes::{self, Kind, Names};
 use crate::bpf::low;
 use crate::sys::signal::Signal;
 use crate::syscall::Sysno;
@@ -54,14 +54,14 @@ fn argument(call: &mut String, kind: Kind, value: u64, text: &dyn Fn(u64) -> Opt
             flags(call, bits, names, true);
             Ok(())
         }
-        Kind::One(names) => match names.iter().find(|(_, known)| *known == bits) {
-            Some((name, _)) => write!(call, "{name}"),
+        Kind::One(names) => match names.of(bits) {
+            Some(name) => write!(call, "{name}"),
             None => hex(call, bits),
         },
         Kind::OneAnd(names, above) => {
             let extra = above.iter().fold(0, |all, (_, bit)| all | bit);
-            match names.iter().find(|(_, known)| *known == bits & !extra) {
-                Some((name, _)) => {
+            match names.of(bits & !extra) {
+                Some(name) => {
                     call.push_str(name);
                     flags(call, bits & extra, above, false);
                     Ok(())
@@ -85,7 +85,7 @@ fn hex(call: &mut String, value: u64) -> std::fmt::Result {
 }
 
 /// The names of the bits that are set, and what is left. `first`: nothing stands before them.
-fn flags(call: &mut String, value: u64, names: &[Name], mut first: bool) {
+fn flags(call: &mut String, value: u64, names: &Names, mut first: bool) {
     if value == 0 && first {
         call.push('0');
     }
@@ -96,10 +96,10 @@ fn flags(call: &mut String, value: u64, names: &[Name], mut first: bool) {
     };
     let mut left = value;
     // Names of several bits come first, since they contain others.
-    let mut sorted: Vec<&Name> = names.iter().collect();
+    let mut sorted: Vec<_> = names.iter().collect();
     sorted.sort_by_key(|(_, bits)| std::cmp::Reverse(bits.count_ones()));
     for (name, bits) in sorted {
-        if *bits != 0 && left & bits == *bits {
+        if bits != 0 && left & bits == bits {
             bar(call);
             call.push_str(name);
             left &= !bits;

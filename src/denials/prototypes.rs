@@ -25,15 +25,35 @@ pub(super) enum Kind {
     /// A signal.
     Signal,
     /// Bits with names.
-    Flags(&'static [Name]),
+    Flags(&'static Names),
     /// A number with a name.
-    One(&'static [Name]),
+    One(&'static Names),
     /// A number with a name, and bits with names above it.
-    OneAnd(&'static [Name], &'static [Name]),
+    OneAnd(&'static Names, &'static Names),
 }
 
-/// A name and its number.
-pub(super) type Name = (&'static str, u64);
+/// Names and their numbers.
+///
+/// The names are one text: a pointer to each would have to be set at every start of the program, for the few that
+/// come to name a call.
+#[derive(Debug)]
+pub(super) struct Names {
+    text: &'static str,
+    numbers: &'static [u64],
+}
+
+impl Names {
+    /// Each name and its number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.text.split(' ').zip(self.numbers.iter().copied())
+    }
+
+    /// The name of a number.
+    pub(super) fn of(&self, number: u64) -> Option<&'static str> {
+        let found = self.iter().find(|&(_, known)| known == number);
+        found.map(|(name, _)| name)
+    }
+}
 
 /// The arguments of a syscall, if it is listed.
 pub(super) fn of(name: &str) -> Option<&'static [Kind]> {
@@ -43,9 +63,15 @@ pub(super) fn of(name: &str) -> Option<&'static [Kind]> {
     found.map(|&(_, kinds)| kinds)
 }
 
-/// `names!(A, B)`: constants of `libc` with their names.
+/// `names!(A = 1, B = 2)`; `names!(A, B)`: constants of `libc`.
 macro_rules! names {
-    ($($name:ident),* $(,)?) => { &[$((stringify!($name), low(libc::$name as u64))),*] };
+    ($first:ident = $least:expr $(, $name:ident = $number:expr)* $(,)?) => {
+        &Names {
+            text: concat!(stringify!($first) $(, " ", stringify!($name))*),
+            numbers: &[$least $(, $number)*],
+        }
+    };
+    ($($name:ident),* $(,)?) => { names!($($name = low(libc::$name as u64)),*) };
 }
 
 /// A constant as the kernel sees it in an argument of 32 bits.
@@ -53,7 +79,7 @@ const fn low(constant: u64) -> u64 {
     constant & 0xffff_ffff
 }
 
-const DOMAINS: &[Name] = names!(
+const DOMAINS: &Names = names!(
     AF_UNSPEC,
     AF_UNIX,
     AF_INET,
@@ -72,10 +98,10 @@ const DOMAINS: &[Name] = names!(
     AF_AX25,
     AF_APPLETALK
 );
-const SOCKETS: &[Name] = names!(SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_RDM);
-const SOCKET_FLAGS: &[Name] = names!(SOCK_CLOEXEC, SOCK_NONBLOCK);
-const ACCESS: &[Name] = names!(O_RDONLY, O_WRONLY, O_RDWR);
-const OPEN: &[Name] = names!(
+const SOCKETS: &Names = names!(SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_RDM);
+const SOCKET_FLAGS: &Names = names!(SOCK_CLOEXEC, SOCK_NONBLOCK);
+const ACCESS: &Names = names!(O_RDONLY, O_WRONLY, O_RDWR);
+const OPEN: &Names = names!(
     O_CREAT,
     O_EXCL,
     O_NOCTTY,
@@ -91,8 +117,8 @@ const OPEN: &[Name] = names!(
     O_SYNC,
     O_TMPFILE
 );
-const PROTECTION: &[Name] = names!(PROT_READ, PROT_WRITE, PROT_EXEC);
-const MAPPING: &[Name] = names!(
+const PROTECTION: &Names = names!(PROT_READ, PROT_WRITE, PROT_EXEC);
+const MAPPING: &Names = names!(
     MAP_SHARED,
     MAP_PRIVATE,
     MAP_FIXED,
@@ -105,7 +131,7 @@ const MAPPING: &[Name] = names!(
     MAP_GROWSDOWN,
     MAP_FIXED_NOREPLACE
 );
-const CLONE: &[Name] = names!(
+const CLONE: &Names = names!(
     CLONE_VM,
     CLONE_FS,
     CLONE_FILES,
@@ -131,15 +157,15 @@ const CLONE: &[Name] = names!(
     CLONE_NEWNET,
     CLONE_IO
 );
-const AT: &[Name] = names!(
+const AT: &Names = names!(
     AT_SYMLINK_NOFOLLOW,
     AT_REMOVEDIR,
     AT_SYMLINK_FOLLOW,
     AT_NO_AUTOMOUNT,
     AT_EMPTY_PATH
 );
-const ACCESS_MODE: &[Name] = names!(R_OK, W_OK, X_OK);
-const MOUNT: &[Name] = names!(
+const ACCESS_MODE: &Names = names!(R_OK, W_OK, X_OK);
+const MOUNT: &Names = names!(
     MS_RDONLY,
     MS_NOSUID,
     MS_NODEV,
@@ -157,8 +183,8 @@ const MOUNT: &[Name] = names!(
     MS_SHARED,
     MS_RELATIME
 );
-const UNMOUNT: &[Name] = names!(MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW);
-const PRCTL: &[Name] = names!(
+const UNMOUNT: &Names = names!(MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW);
+const PRCTL: &Names = names!(
     PR_SET_PDEATHSIG,
     PR_GET_PDEATHSIG,
     PR_GET_DUMPABLE,
@@ -192,7 +218,7 @@ const PRCTL: &[Name] = names!(
     PR_SET_VMA,
     PR_SET_PTRACER
 );
-const FCNTL: &[Name] = names!(
+const FCNTL: &Names = names!(
     F_DUPFD,
     F_GETFD,
     F_SETFD,
@@ -212,11 +238,11 @@ const FCNTL: &[Name] = names!(
     F_OFD_SETLK,
     F_OFD_SETLKW
 );
-const IOCTL: &[Name] = names!(
+const IOCTL: &Names = names!(
     TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCSCTTY, TIOCGPGRP, TIOCSPGRP, TIOCSTI, TIOCGWINSZ,
     TIOCSWINSZ, TIOCNOTTY, TIOCLINUX, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, FICLONE
 );
-const PTRACE: &[Name] = names!(
+const PTRACE: &Names = names!(
     PTRACE_TRACEME,
     PTRACE_PEEKTEXT,
     PTRACE_PEEKDATA,
@@ -238,21 +264,21 @@ const PTRACE: &[Name] = names!(
     PTRACE_INTERRUPT,
     PTRACE_LISTEN
 );
-const SECCOMP: &[Name] = &[
-    ("SECCOMP_SET_MODE_STRICT", 0),
-    ("SECCOMP_SET_MODE_FILTER", 1),
-    ("SECCOMP_GET_ACTION_AVAIL", 2),
-    ("SECCOMP_GET_NOTIF_SIZES", 3),
-];
-const SECCOMP_FLAGS: &[Name] = &[
-    ("SECCOMP_FILTER_FLAG_TSYNC", 1),
-    ("SECCOMP_FILTER_FLAG_LOG", 2),
-    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", 4),
-    ("SECCOMP_FILTER_FLAG_NEW_LISTENER", 8),
-    ("SECCOMP_FILTER_FLAG_TSYNC_ESRCH", 16),
-    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 32),
-];
-const CLOCKS: &[Name] = names!(
+const SECCOMP: &Names = names!(
+    SECCOMP_SET_MODE_STRICT = 0,
+    SECCOMP_SET_MODE_FILTER = 1,
+    SECCOMP_GET_ACTION_AVAIL = 2,
+    SECCOMP_GET_NOTIF_SIZES = 3,
+);
+const SECCOMP_FLAGS: &Names = names!(
+    SECCOMP_FILTER_FLAG_TSYNC = 1,
+    SECCOMP_FILTER_FLAG_LOG = 2,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER = 8,
+    SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 16,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32,
+);
+const CLOCKS: &Names = names!(
     CLOCK_REALTIME,
     CLOCK_MONOTONIC,
     CLOCK_PROCESS_CPUTIME_ID,
@@ -262,15 +288,15 @@ const CLOCKS: &[Name] = names!(
     CLOCK_MONOTONIC_COARSE,
     CLOCK_BOOTTIME
 );
-const SOCKET_LEVELS: &[Name] = names!(
+const SOCKET_LEVELS: &Names = names!(
     SOL_SOCKET,
     IPPROTO_IP,
     IPPROTO_TCP,
     IPPROTO_UDP,
     IPPROTO_IPV6
 );
-const MEMFD: &[Name] = names!(MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB);
-const ADVICE: &[Name] = names!(
+const MEMFD: &Names = names!(MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB);
+const ADVICE: &Names = names!(
     MADV_NORMAL,
     MADV_RANDOM,
     MADV_SEQUENTIAL,
@@ -286,43 +312,43 @@ const ADVICE: &[Name] = names!(
     MADV_DONTDUMP
 );
 /// `SYS_*` of `linux/net.h`.
-const SOCKETCALL: &[Name] = &[
-    ("socket", 1),
-    ("bind", 2),
-    ("connect", 3),
-    ("listen", 4),
-    ("accept", 5),
-    ("getsockname", 6),
-    ("getpeername", 7),
-    ("socketpair", 8),
-    ("send", 9),
-    ("recv", 10),
-    ("sendto", 11),
-    ("recvfrom", 12),
-    ("shutdown", 13),
-    ("setsockopt", 14),
-    ("getsockopt", 15),
-    ("sendmsg", 16),
-    ("recvmsg", 17),
-    ("accept4", 18),
-    ("recvmmsg", 19),
-    ("sendmmsg", 20),
-];
+const SOCKETCALL: &Names = names!(
+    socket = 1,
+    bind = 2,
+    connect = 3,
+    listen = 4,
+    accept = 5,
+    getsockname = 6,
+    getpeername = 7,
+    socketpair = 8,
+    send = 9,
+    recv = 10,
+    sendto = 11,
+    recvfrom = 12,
+    shutdown = 13,
+    setsockopt = 14,
+    getsockopt = 15,
+    sendmsg = 16,
+    recvmsg = 17,
+    accept4 = 18,
+    recvmmsg = 19,
+    sendmmsg = 20,
+);
 /// `linux/keyctl.h`.
-const KEYCTL: &[Name] = &[
-    ("KEYCTL_GET_KEYRING_ID", 0),
-    ("KEYCTL_JOIN_SESSION_KEYRING", 1),
-    ("KEYCTL_UPDATE", 2),
-    ("KEYCTL_REVOKE", 3),
-    ("KEYCTL_CHOWN", 4),
-    ("KEYCTL_SETPERM", 5),
-    ("KEYCTL_DESCRIBE", 6),
-    ("KEYCTL_CLEAR", 7),
-    ("KEYCTL_LINK", 8),
-    ("KEYCTL_UNLINK", 9),
-    ("KEYCTL_SEARCH", 10),
-    ("KEYCTL_READ", 11),
-];
+const KEYCTL: &Names = names!(
+    KEYCTL_GET_KEYRING_ID = 0,
+    KEYCTL_JOIN_SESSION_KEYRING = 1,
+    KEYCTL_UPDATE = 2,
+    KEYCTL_REVOKE = 3,
+    KEYCTL_CHOWN = 4,
+    KEYCTL_SETPERM = 5,
+    KEYCTL_DESCRIBE = 6,
+    KEYCTL_CLEAR = 7,
+    KEYCTL_LINK = 8,
+    KEYCTL_UNLINK = 9,
+    KEYCTL_SEARCH = 10,
+    KEYCTL_READ = 11,
+);
 
 use Kind::{Dir, Flags, Hex, Int, Mode, One, OneAnd, Path, Signal, Size};
 
@@ -526,7 +552,7 @@ mod tests {
                     continue;
                 };
                 let mut seen = std::collections::BTreeSet::new();
-                for (name, value) in *names {
+                for (name, value) in names.iter() {
                     assert!(seen.insert(value), "{name} = {value:#x} twice");
                 }
             }
