@@ -9,7 +9,7 @@
 //! numbers are unsigned 64-bit integers.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::model::Position;
 use super::nearest::nearest;
@@ -86,6 +86,7 @@ pub(super) fn quote(text: &str) -> String {
 
 pub(super) struct Reader<'a> {
     text: &'a str,
+    /// Where the next token begins: white space is passed over together with the token before it.
     at: usize,
     depth: u32,
     mark: Mark,
@@ -104,26 +105,26 @@ impl<'a> Reader<'a> {
             offset: 0,
             position: Position::START,
         };
-        Self {
+        let mut reader = Self {
             text,
             at: 0,
             depth: 0,
             mark,
-        }
+        };
+        reader.pass(0);
+        reader
     }
 
     /// The byte at which the next value begins.
-    pub(super) fn offset(&mut self) -> usize {
-        self.peek();
+    pub(super) const fn offset(&self) -> usize {
         self.at
     }
 
     /// Line and column of the next value.
     pub(super) fn position(&mut self) -> Position {
-        let here = self.offset();
-        let passed = self.text.get(self.mark.offset..here).unwrap_or_default();
-        self.mark.position = self.mark.position.after(passed);
-        self.mark.offset = here;
+        let passed = self.text.get(self.mark.offset..self.at);
+        self.mark.position = self.mark.position.after(passed.unwrap_or_default());
+        self.mark.offset = self.at;
         self.mark.position
     }
 
@@ -139,7 +140,7 @@ impl<'a> Reader<'a> {
     pub(super) fn null(&mut self) -> bool {
         let is_null = self.peek() == Some(b'n') && self.rest().starts_with("null");
         if is_null {
-            self.at += 4;
+            self.pass(4);
         }
         is_null
     }
@@ -160,7 +161,7 @@ impl<'a> Reader<'a> {
 
     /// An integer from 0 to `u64::MAX`, exactly.
     pub(super) fn unsigned(&mut self) -> Result<u64, Problem> {
-        let offset = self.offset();
+        let offset = self.at;
         let Some(b'-' | b'0'..=b'9') = self.peek() else {
             let problem = self.unexpected("a number");
             return Err(if self.peek() == Some(b'"') {
@@ -218,7 +219,7 @@ impl<'a> Reader<'a> {
         mut field: impl FnMut(&mut Self, &'static str) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let mut seen = 0_u32;
-        let mut extras = HashSet::new();
+        let mut extras = BTreeSet::new();
         self.members(|reader, key, offset| {
             let twice = || Problem::new(offset, format!("the key {} is there twice", quote(key)));
             let exactly = known.iter().position(|name| key == *name);
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
                     .into_iter()
                     .find(|literal| self.rest().starts_with(literal));
                 let literal = literal.ok_or_else(|| self.unexpected("a value"))?;
-                self.at += literal.len();
+                self.pass(literal.len());
                 Ok(())
             }
         }
@@ -306,12 +307,12 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         loop {
-            let offset = self.offset();
+            let offset = self.at;
             let key = self.string_for("a key in double quotes")?;
             if self.peek() != Some(b':') {
                 return Err(self.unexpected("':'"));
             }
-            self.at += 1;
+            self.pass(1);
             member(self, &key, offset)?;
             if self.close(b'}') {
                 return Ok(());
@@ -329,7 +330,7 @@ impl<'a> Reader<'a> {
             return Err(Problem::new(self.at, message));
         }
         self.depth += 1;
-        self.at += 1;
+        self.pass(1);
         Ok(())
     }
 
@@ -337,7 +338,7 @@ impl<'a> Reader<'a> {
         let closes = self.peek() == Some(bracket);
         if closes {
             self.depth -= 1;
-            self.at += 1;
+            self.pass(1);
         }
         closes
     }
@@ -346,7 +347,7 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b',') {
             return Err(self.unexpected(wanted));
         }
-        self.at += 1;
+        self.pass(1);
         match self.peek() {
             Some(b']' | b'}') => Err(self
                 .unexpected("another element after ','")
@@ -361,15 +362,15 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         let plain = self.plain_run();
-        if self.current() == Some(b'"') {
-            self.at += 1;
+        if self.peek() == Some(b'"') {
+            self.pass(1);
             return Ok(Cow::Borrowed(plain));
         }
         let mut text = plain.to_owned();
         loop {
-            match self.current() {
+            match self.peek() {
                 Some(b'"') => {
-                    self.at += 1;
+                    self.pass(1);
                     return Ok(Cow::Owned(text));
                 }
                 Some(b'\\') => text.push(self.escape()?),
@@ -386,17 +387,26 @@ impl<'a> Reader<'a> {
     /// The part of a string up to its end, an escape, or a byte that must not be there.
     fn plain_run(&mut self) -> &'a str {
         let rest = self.rest();
+        let bytes = rest.as_bytes();
+        let mut length = 0;
+        while let Some(word) = bytes.get(length..).and_then(<[u8]>::first_chunk) {
+            let plain = plain_bytes(*word);
+            length += plain;
+            if plain < word.len() {
+                break;
+            }
+        }
         let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let length = rest.as_bytes().iter().position(stop);
-        let run = length.map_or(rest, |length| rest.get(..length).unwrap_or_default());
-        self.at += run.len();
-        run
+        let end = bytes.get(length..).unwrap_or_default();
+        length += end.iter().position(stop).unwrap_or(end.len());
+        self.at += length;
+        rest.get(..length).unwrap_or_default()
     }
 
     fn escape(&mut self) -> Result<char, Problem> {
         let start = self.at;
         self.at += 1;
-        let byte = self.current();
+        let byte = self.peek();
         self.at += 1;
         Ok(match byte {
             Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
@@ -440,7 +450,7 @@ impl<'a> Reader<'a> {
         let part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let length = rest.as_bytes().iter().position(|byte| !part(byte));
         let token = length.map_or(rest, |length| rest.get(..length).unwrap_or_default());
-        self.at += token.len();
+        self.pass(token.len());
         token
     }
 
@@ -457,21 +467,35 @@ impl<'a> Reader<'a> {
         Problem::new(self.at, format!("expected {wanted}, but {found}"))
     }
 
-    /// The byte that comes next after white space.
-    fn peek(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.current() {
-            self.at += 1;
-        }
-        self.current()
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn current(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    /// Passes over the rest of a token, which has this many bytes, and the white space behind it.
+    fn pass(&mut self, length: usize) {
+        self.at += length;
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
     }
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
+}
+
+/// How many of these bytes come before the first that a string cannot have as it is: all eight are looked at at once.
+const fn plain_bytes(word: [u8; 8]) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    /// Sets the highest bit of the first byte that is less than this. Of those behind it the bits say nothing.
+    const fn less(word: u64, limit: u64) -> u64 {
+        word.wrapping_sub(EACH * limit) & !word
+    }
+    let word = u64::from_le_bytes(word);
+    let quote = less(word ^ EACH * b'"' as u64, 1);
+    let backslash = less(word ^ EACH * b'\\' as u64, 1);
+    let stops = (less(word, 0x20) | quote | backslash) & (EACH * 0x80);
+    stops.trailing_zeros() as usize / 8
 }
 
 /// Go's `encoding/json` compares keys by Unicode's simple case folding. Besides ASCII, that equates two
@@ -524,6 +548,22 @@ mod tests {
         for text in texts {
             let want = serde_json::from_str::<String>(text).ok();
             assert_eq!(string(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_string_ends_wherever_it_ends() {
+        for end in ["\"", "\\n\"", "\u{1f}", ""] {
+            for length in 0..20 {
+                for plain in ["a", "é", "\u{7f}", "!", "#", "[", "]", "\u{a2}", "\u{ff}"] {
+                    let text = format!("\"{}{end} 1", plain.repeat(length));
+                    let mut reader = Reader::new(&text);
+                    reader.at = 1;
+                    let want = plain.repeat(length) + if end.is_empty() { " 1" } else { "" };
+                    assert_eq!(reader.plain_run(), want, "{text}");
+                    assert_eq!(reader.at, 1 + want.len());
+                }
+            }
         }
     }
 
