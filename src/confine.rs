@@ -118,20 +118,20 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
     ];
     let more = reporting.map(more).unwrap_or_default();
     let more = more.iter().map(|(name, given)| (*name, given.as_slice()));
-    let mut syscalls = Rules::default();
-    for (origin, (name, given)) in rules.into_iter().chain(more).enumerate() {
-        // A name that this architecture lacks is one that the launcher does not call here.
-        if let Some(sysno) = Sysno::parse(Arch::NATIVE, name) {
+    let rules = rules.into_iter().chain(more).enumerate();
+    let syscalls: Rules = rules
+        .filter_map(|(origin, (name, given))| {
+            // A name that this architecture lacks is one that the launcher does not call here.
+            let sysno = Sysno::parse(Arch::NATIVE, name)?;
             let condition = |&(arg, op, value): &Given| Condition::new(arg, Width::W32, op, value);
-            let conditions = given.iter().filter_map(condition).collect();
             let rule = Rule {
-                conditions,
+                conditions: given.iter().filter_map(condition).collect(),
                 action: Action::Allow,
                 origin,
             };
-            syscalls.push(sysno.nr, rule);
-        }
-    }
+            Some((sysno.nr, [rule]))
+        })
+        .collect();
     let default = Action::Errno(1);
     let abi = Abi {
         arch: Arch::NATIVE,

@@ -32,27 +32,20 @@ pub(super) fn asking(policy: &Policy, is_patient: bool) -> Policy {
 }
 
 fn asking_abi(abi: &Abi, asked: impl Fn(Action) -> Action) -> Abi {
-    let mut syscalls = Rules::with_capacity(abi.syscalls.all().len() + WATCHED.len());
     // What comes first decides.
-    for watched in WATCHED {
-        if let Some((nr, rule)) = watched.rule(abi) {
-            syscalls.push(nr, rule);
-        }
-    }
-    for (nr, rules) in abi.syscalls.iter() {
-        for rule in rules {
-            let conditions = rule.conditions.clone();
-            let action = asked(rule.action);
-            syscalls.push(
-                nr,
-                Rule {
-                    conditions,
-                    action,
-                    ..*rule
-                },
-            );
-        }
-    }
+    let watched = WATCHED.iter().filter_map(|watched| watched.rule(abi));
+    let others = abi.syscalls.iter().flat_map(|(nr, rules)| {
+        let asking = |rule: &Rule| Rule {
+            conditions: rule.conditions.clone(),
+            action: asked(rule.action),
+            ..*rule
+        };
+        rules.iter().map(move |rule| (nr, asking(rule)))
+    });
+    let syscalls: Rules = watched
+        .chain(others)
+        .map(|(nr, rule)| (nr, [rule]))
+        .collect();
     Abi {
         arch: abi.arch,
         default: asked(abi.default),

@@ -1,7 +1,8 @@
-//! The rules of one architecture, in two lists.
+//! The rules of one architecture, shared by numbers that have the same.
 //!
 //! A policy of some hundred syscalls is made, gone through and dropped within a millisecond while a program waits to
-//! start: a list of its own for each syscall would cost more than everything that is done with it.
+//! start, and most of its syscalls have one and the same rule: a list for each would cost more than everything that is
+//! done with it.
 
 use std::ops::RangeInclusive;
 
@@ -9,68 +10,93 @@ use super::Rule;
 use super::alike::{Alike, Gather};
 
 /// The rules of each syscall, by the kernel's number, and in the order in which they decide.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Each number that has rules, in ascending order, and where they end: they begin where those before end.
-    numbers: Vec<(u32, usize)>,
+    /// All numbers that have rules, in ascending order.
+    spans: Vec<Span>,
     rules: Vec<Rule>,
 }
 
-impl Rules {
-    /// No rules, and room for so many.
-    pub fn with_capacity(rules: usize) -> Self {
-        Self {
-            numbers: Vec::with_capacity(rules),
-            rules: Vec::with_capacity(rules),
-        }
-    }
+/// Numbers without a gap between them, and where their rules are.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    first: u32,
+    last: u32,
+    start: usize,
+    end: usize,
+}
 
+impl Rules {
     /// Adds a rule behind those that the number has. Quick where numbers come in ascending order.
     pub fn push(&mut self, nr: u32, rule: Rule) {
-        match self.numbers.last_mut() {
-            Some((last, _)) if nr < *last => return self.insert(nr, rule),
-            Some((last, end)) if nr == *last => *end += 1,
-            _ => self.numbers.push((nr, self.rules.len() + 1)),
+        let start = self.rules.len();
+        match self.spans.last_mut() {
+            Some(span) if span.first == nr && span.last == nr => span.end += 1,
+            Some(span) if nr <= span.last => {
+                let own = self.iter().flat_map(|(nr, rules)| {
+                    let rules = rules.iter().cloned();
+                    rules.map(move |rule| (nr, [rule]))
+                });
+                *self = own.chain([(nr, [rule])]).collect();
+                return;
+            }
+            _ => self.spans.push(Span {
+                first: nr,
+                last: nr,
+                start,
+                end: start + 1,
+            }),
         }
         self.rules.push(rule);
     }
 
-    fn insert(&mut self, nr: u32, rule: Rule) {
-        let place = self.place(nr).unwrap_or_else(|place| {
-            self.numbers.insert(place, (nr, self.start(place)));
-            place
-        });
-        let after = self.numbers.get_mut(place..).unwrap_or_default();
-        if let Some(&(_, end)) = after.first() {
-            self.rules.insert(end, rule);
-        }
-        for (_, end) in after {
-            *end += 1;
+    /// Gives a number the rules of the highest one that has any. Quick where the number is a higher one.
+    pub fn repeat(&mut self, nr: u32) {
+        match self.spans.last_mut() {
+            Some(span) if span.last.checked_add(1) == Some(nr) => span.last = nr,
+            Some(&mut span) if nr > span.last => self.spans.push(Span {
+                first: nr,
+                last: nr,
+                ..span
+            }),
+            Some(&mut span) => {
+                for rule in self.of(span).to_vec() {
+                    self.push(nr, rule);
+                }
+            }
+            None => {}
         }
     }
 
     /// The highest number, and the last of its rules.
     pub fn last(&self) -> Option<(u32, &Rule)> {
-        Some((self.numbers.last()?.0, self.rules.last()?))
+        Some((self.spans.last()?.last, self.rules.last()?))
     }
 
     /// The rules of a number, if it has any.
     pub fn get(&self, nr: u32) -> Option<&[Rule]> {
-        self.at(self.place(nr).ok()?).map(|(_, rules)| rules)
+        let &span = self.spans.get(self.place(nr))?;
+        (span.first <= nr).then(|| self.of(span))
     }
 
     /// The numbers that have rules, and these, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &[Rule])> + Clone {
-        (0..self.numbers.len()).filter_map(|place| self.at(place))
+        self.range(0..=u32::MAX)
     }
 
     /// Those of these numbers.
-    pub fn range(&self, numbers: RangeInclusive<u32>) -> impl Iterator<Item = (u32, &[Rule])> {
+    pub fn range(
+        &self,
+        numbers: RangeInclusive<u32>,
+    ) -> impl Iterator<Item = (u32, &[Rule])> + Clone {
         let (first, last) = numbers.into_inner();
-        let (Ok(first) | Err(first)) = self.place(first);
-        let places = first..self.numbers.len();
-        let rules = places.filter_map(|place| self.at(place));
-        rules.take_while(move |&(nr, _)| nr <= last)
+        let spans = self.spans.get(self.place(first)..).unwrap_or_default();
+        let spans = spans.iter().take_while(move |span| span.first <= last);
+        spans.flat_map(move |&span| {
+            let rules = self.of(span);
+            let numbers = span.first.max(first)..=span.last.min(last);
+            numbers.map(move |nr| (nr, rules))
+        })
     }
 
     /// The same, where neighbouring numbers of which the same is said are one.
@@ -80,47 +106,51 @@ impl Rules {
 
     /// The numbers alone.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + Clone {
-        self.numbers.iter().map(|&(nr, _)| nr)
+        self.spans.iter().flat_map(|span| span.first..=span.last)
     }
 
-    /// The rules alone, number after number.
+    /// The rules alone. One that several numbers have need not be there for each.
     pub fn all(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// The same, to change.
+    /// The same, to change for all the numbers that have it.
     pub fn all_mut(&mut self) -> &mut [Rule] {
         &mut self.rules
     }
 
-    /// Where the number is, or belongs.
-    fn place(&self, nr: u32) -> Result<usize, usize> {
-        self.numbers.binary_search_by_key(&nr, |&(nr, _)| nr)
+    /// The span that the number is in, or the first one behind it.
+    fn place(&self, nr: u32) -> usize {
+        self.spans.partition_point(|span| span.last < nr)
     }
 
-    fn at(&self, place: usize) -> Option<(u32, &[Rule])> {
-        let &(nr, end) = self.numbers.get(place)?;
-        Some((nr, self.rules.get(self.start(place)..end)?))
-    }
-
-    /// Where the rules of the number in this place begin.
-    fn start(&self, place: usize) -> usize {
-        let before = place.checked_sub(1).and_then(|at| self.numbers.get(at));
-        before.map_or(0, |&(_, end)| end)
+    fn of(&self, span: Span) -> &[Rule] {
+        self.rules.get(span.start..span.end).unwrap_or_default()
     }
 }
 
-/// Numbers with their rules. Those of a number that comes twice are added to those that it has.
-impl FromIterator<(u32, Vec<Rule>)> for Rules {
-    fn from_iter<T: IntoIterator<Item = (u32, Vec<Rule>)>>(numbers: T) -> Self {
-        let mut rules = Self::default();
-        rules.extend(numbers);
-        rules
+/// Equal are those with the same rules for the same numbers.
+impl PartialEq for Rules {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }
 
-impl Extend<(u32, Vec<Rule>)> for Rules {
-    fn extend<T: IntoIterator<Item = (u32, Vec<Rule>)>>(&mut self, numbers: T) {
+impl Eq for Rules {}
+
+/// Numbers in any order, with their rules. Those of a number that comes twice are added to those that it has.
+impl<R: IntoIterator<Item = Rule>> FromIterator<(u32, R)> for Rules {
+    fn from_iter<T: IntoIterator<Item = (u32, R)>>(numbers: T) -> Self {
+        let mut numbers: Vec<_> = numbers.into_iter().collect();
+        numbers.sort_by_key(|&(nr, _)| nr);
+        let mut all = Self::default();
+        all.extend(numbers);
+        all
+    }
+}
+
+impl<R: IntoIterator<Item = Rule>> Extend<(u32, R)> for Rules {
+    fn extend<T: IntoIterator<Item = (u32, R)>>(&mut self, numbers: T) {
         for (nr, rules) in numbers {
             for rule in rules {
                 self.push(nr, rule);
@@ -146,7 +176,7 @@ mod tests {
     fn it_is_a_map_whatever_the_order() {
         // Numbers up, down, again, and at both ends.
         let numbers = [7, 9, 9, 3, 7, u32::MAX, 0, 8, 3, 9, u32::MAX];
-        let mut rules = Rules::with_capacity(1);
+        let mut rules = Rules::default();
         let mut map: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
         for (origin, nr) in numbers.into_iter().enumerate() {
             let rule = Rule {
@@ -162,6 +192,7 @@ mod tests {
             assert_eq!(same, map.clone().into_iter().collect::<Vec<_>>());
         }
         assert_eq!(rules, map.clone().into_iter().collect());
+        assert_ne!(rules, Rules::default());
         assert!(rules.numbers().eq(map.keys().copied()));
         assert!(rules.all().iter().eq(map.values().flatten()));
         for nr in [0, 1, 3, 5, 7, 9, 10, u32::MAX - 1, u32::MAX] {
@@ -175,5 +206,47 @@ mod tests {
             }
         }
         assert_eq!(Rules::default().iter().next(), None);
+    }
+
+    #[test]
+    fn numbers_can_share_their_rules() {
+        let rule = |origin| Rule {
+            conditions: Vec::new(),
+            action: Action::Allow,
+            origin,
+        };
+        let mut rules = Rules::default();
+        rules.repeat(1);
+        rules.push(2, rule(0));
+        for nr in [3, 4, 6, 7] {
+            rules.repeat(nr);
+        }
+        assert_eq!(rules.all().len(), 1);
+        let mut map: BTreeMap<u32, Vec<Rule>> =
+            [2, 3, 4, 6, 7].map(|nr| (nr, vec![rule(0)])).into();
+        let same = |rules: &Rules, map: &BTreeMap<u32, Vec<Rule>>| {
+            assert!(rules.numbers().eq(map.keys().copied()));
+            let map = map.iter().map(|(&nr, rules)| (nr, rules.as_slice()));
+            assert!(rules.iter().eq(map), "{rules:?}");
+        };
+        same(&rules, &map);
+        let got = |numbers| rules.range(numbers).map(|(nr, _)| nr).collect::<Vec<_>>();
+        assert_eq!(got(3..=6), [3, 4, 6]);
+        assert_eq!(got(5..=5), [0; 0]);
+        assert_eq!(rules.get(5), None);
+        // A rule for one of them is none for the others: the last one, one in the middle, one on its own.
+        for (origin, nr) in [(1, 7), (2, 3), (3, 9), (4, 2)] {
+            rules.push(nr, rule(origin));
+            map.entry(nr).or_default().push(rule(origin));
+            same(&rules, &map);
+        }
+        // Of the highest number, wherever the other one is.
+        rules.repeat(3);
+        map.entry(3).or_default().push(rule(3));
+        same(&rules, &map);
+        rules.push(u32::MAX, rule(5));
+        rules.repeat(u32::MAX);
+        map.insert(u32::MAX, vec![rule(5); 2]);
+        same(&rules, &map);
     }
 }

@@ -3,7 +3,7 @@
 use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
 use super::model::Condition;
-use super::multiplex::{Multiplexed, Multiplexers};
+use super::multiplex::{Multiplexed, Multiplexers, multiplexed};
 use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
@@ -30,24 +30,15 @@ enum Class {
     AsDefault,
 }
 
-/// A rule for one number, before it is in its place.
-struct Entry {
-    place: Place,
+/// What an entry of the profile says about a number, the same for the names of it that follow each other.
+#[derive(PartialEq)]
+struct Said {
     is_companion: bool,
     rule: policy::Rule,
 }
 
-impl Entry {
-    /// The rule, which is then in its place.
-    fn take(&mut self) -> policy::Rule {
-        policy::Rule {
-            conditions: std::mem::take(&mut self.rule.conditions),
-            ..self.rule
-        }
-    }
-}
-
-/// What rules are sorted by, as one number: syscall, class, and then the order of the file.
+/// That a number has a rule, as one number to sort by: syscall, class, and which of [`Draft::said`], which is the order
+/// of the file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(u64);
 
@@ -73,13 +64,27 @@ pub(super) struct Finding {
     pub(super) about: Oddity,
 }
 
+/// An entry of the profile that counts on the host.
+pub(super) struct Counting<'p> {
+    pub(super) origin: usize,
+    pub(super) names: &'p [String],
+    /// What the names are, looked up once for all architectures.
+    pub(super) known: Vec<Option<Name>>,
+    /// Conditions of which one alternative must hold.
+    pub(super) alternatives: Vec<&'p [Condition]>,
+    pub(super) action: Action,
+}
+
 /// The rules of one architecture while they are collected.
 pub(super) struct Draft {
     arch: Arch,
     own_default: Action,
     arg_width: ArgWidth,
     multiplexers: Multiplexers,
-    entries: Vec<Entry>,
+    said: Vec<Said>,
+    places: Vec<Place>,
+    /// The highest number that the profile names.
+    newest: Option<u32>,
     findings: Vec<Finding>,
 }
 
@@ -91,76 +96,84 @@ impl Draft {
             own_default,
             arg_width,
             multiplexers: Multiplexers::of(arch),
-            entries: Vec::with_capacity(room),
+            said: Vec::new(),
+            places: Vec::with_capacity(room),
+            newest: None,
             findings: Vec::new(),
         }
     }
 
-    /// Adds a rule for one of its names, of which `companion` is the other way. `false` when the
-    /// architecture has no such syscall.
-    pub(super) fn add(
-        &mut self,
-        name: &str,
-        known: Option<Name>,
-        companion: Option<Multiplexed>,
-        alternatives: &[&[Condition]],
-        action: Action,
-        origin: usize,
-    ) -> Result<bool, ResolveError> {
-        if self.entries.len() + 2 * alternatives.len() > MAX_RULES {
-            return Err(ResolveError::TooManyRules);
-        }
-        let direct = known.and_then(|known| known.on(self.arch));
-        if let Some(sysno) = direct {
-            for conditions in alternatives {
-                let class = match conditions {
-                    _ if action == self.own_default => Class::AsDefault,
-                    [] => Class::Unconditional,
-                    _ => Class::Conditional,
-                };
-                self.push(sysno, class, false, conditions, action, origin);
+    /// Adds rules for those names of the entry that the architecture has.
+    pub(super) fn add(&mut self, entry: &Counting) -> Result<(), ResolveError> {
+        for (name, known) in entry.names.iter().zip(&entry.known) {
+            if self.places.len() + 2 * entry.alternatives.len() > MAX_RULES {
+                return Err(ResolveError::TooManyRules);
+            }
+            if let Some(sysno) = known.and_then(|known| known.on(self.arch)) {
+                self.add_direct(sysno, entry);
+            }
+            if let Some(call) = multiplexed(name)
+                && let Some(multiplexer) = self.multiplexers.get(call)
+            {
+                self.add_companions(name, multiplexer, call, entry);
             }
         }
-        let companion = companion.and_then(|call| Some((self.multiplexers.get(call)?, call)));
-        if let Some((multiplexer, call)) = companion {
-            for &conditions in alternatives {
-                if !conditions.is_empty() {
-                    let about = Oddity::Multiplexed {
-                        name: name.to_owned(),
-                        multiplexer: call.by,
-                        arch: self.arch,
-                    };
-                    self.findings.push(Finding { origin, about });
-                }
-                self.add_companion(multiplexer, call.selector, conditions, action, origin);
-            }
-        }
-        Ok(direct.is_some() || companion.is_some())
+        Ok(())
     }
 
-    /// The same rule for the other way to the call: libseccomp overwrites the first argument with the
+    fn add_direct(&mut self, sysno: Sysno, entry: &Counting) {
+        if !sysno.is_private() {
+            self.newest = self.newest.max(Some(sysno.nr));
+        }
+        for conditions in &entry.alternatives {
+            let class = match conditions {
+                _ if entry.action == self.own_default => Class::AsDefault,
+                [] => Class::Unconditional,
+                _ => Class::Conditional,
+            };
+            self.push(sysno, class, false, conditions, entry);
+        }
+    }
+
+    /// The same rules for the other way to the call: libseccomp overwrites the first argument with the
     /// call's number there and keeps the others, though they are not the call's arguments.
-    fn add_companion(
+    fn add_companions(
         &mut self,
+        name: &str,
         multiplexer: Sysno,
-        selector: u64,
-        conditions: &[Condition],
-        action: Action,
-        origin: usize,
+        call: Multiplexed,
+        entry: &Counting,
     ) {
-        let class = match conditions {
-            _ if action == self.own_default => Class::AsDefault,
-            [] => Class::CompanionOfUnconditional,
-            _ => Class::Conditional,
-        };
         let selects = Condition {
             index: 0,
             op: Op::Eq,
-            value: selector,
+            value: call.selector,
         };
-        let others = conditions.iter().filter(|condition| condition.index != 0);
-        let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
-        self.push(multiplexer, class, true, &conditions, action, origin);
+        for conditions in &entry.alternatives {
+            let class = match conditions {
+                _ if entry.action == self.own_default => Class::AsDefault,
+                [] => Class::CompanionOfUnconditional,
+                _ => Class::Conditional,
+            };
+            if !conditions.is_empty() {
+                let about = Oddity::Multiplexed {
+                    name: name.to_owned(),
+                    multiplexer: call.by,
+                    arch: self.arch,
+                };
+                self.find(entry, about);
+            }
+            let others = conditions.iter().filter(|condition| condition.index != 0);
+            let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
+            self.push(multiplexer, class, true, &conditions, entry);
+        }
+    }
+
+    fn find(&mut self, entry: &Counting, about: Oddity) {
+        self.findings.push(Finding {
+            origin: entry.origin,
+            about,
+        });
     }
 
     fn push(
@@ -169,8 +182,7 @@ impl Draft {
         class: Class,
         is_companion: bool,
         conditions: &[Condition],
-        action: Action,
-        origin: usize,
+        entry: &Counting,
     ) {
         let conditions: Vec<_> = conditions
             .iter()
@@ -179,8 +191,7 @@ impl Draft {
                 let too_wide = width == Width::W32 && self.arch.is_64bit() && !fits(op, value);
                 if too_wide {
                     let name = sysno.to_string();
-                    let about = Oddity::WideConstant { name, index };
-                    self.findings.push(Finding { origin, about });
+                    self.find(entry, Oddity::WideConstant { name, index });
                 }
                 // Compared in 64 bits, then: that is what such a constant was written for.
                 let width = if too_wide { Width::W64 } else { width };
@@ -193,15 +204,19 @@ impl Draft {
             Class::Conditional if conditions.is_empty() => Class::Unconditional,
             class => class,
         };
-        self.entries.push(Entry {
-            place: Place::new(sysno.nr, class, self.entries.len()),
+        let said = Said {
             is_companion,
             rule: policy::Rule {
                 conditions,
-                action,
-                origin,
+                action: entry.action,
+                origin: entry.origin,
             },
-        });
+        };
+        if self.said.last() != Some(&said) {
+            self.said.push(said);
+        }
+        let index = self.said.len() - 1;
+        self.places.push(Place::new(sysno.nr, class, index));
     }
 
     /// A 32-bit ABI has nothing but the low halves; libseccomp cuts the constants to them.
@@ -215,57 +230,60 @@ impl Draft {
 
     /// The rules in their order, and what was odd about them.
     pub(super) fn finish(mut self, default: Action, unknown: UnknownCalls) -> (Abi, Vec<Finding>) {
-        let sysno = |nr| Sysno {
-            arch: self.arch,
-            nr,
-        };
-        let direct = self.entries.iter().filter(|entry| !entry.is_companion);
-        let newer = direct
-            .map(|entry| entry.place.nr())
-            .filter(|&nr| !sysno(nr).is_private())
-            .max()
-            .filter(|_| unknown == UnknownCalls::EnosysNewer)
-            .and_then(|newest| newer(newest, default));
-        let mut entries = std::mem::take(&mut self.entries);
-        let mut places: Vec<Place> = entries.iter().map(|entry| entry.place).collect();
-        places.sort_unstable();
-        let mut syscalls = Rules::with_capacity(places.len());
-        for place in places {
-            let Some(entry) = entries.get_mut(place.index()) else {
-                continue;
+        let newest = self.newest.filter(|_| unknown == UnknownCalls::EnosysNewer);
+        let mut findings = std::mem::take(&mut self.findings);
+        let mut syscalls = Rules::default();
+        let mut before = None;
+        self.places.sort_unstable();
+        for of_number in self.places.chunk_by(|a, b| a.nr() == b.nr()) {
+            let only = match of_number {
+                [only] => Some(only.index()),
+                _ => None,
             };
-            match syscalls.last().filter(|(last, _)| *last == place.nr()) {
-                // Nothing after a rule that always matches can decide.
-                Some((_, last)) if last.conditions.is_empty() => {
-                    let finding = self.no_effect(entry, last);
-                    self.findings.extend(finding);
+            match of_number {
+                [same] if only == before => syscalls.repeat(same.nr()),
+                _ => {
+                    let places = of_number.iter();
+                    findings.extend(places.filter_map(|&place| self.settle(place, &mut syscalls)));
                 }
-                // Companions of rules that differ in the first argument only.
-                Some((_, last))
-                    if last.conditions == entry.rule.conditions
-                        && last.action == entry.rule.action => {}
-                _ => syscalls.push(place.nr(), entry.take()),
             }
+            before = only;
         }
         let abi = Abi {
             arch: self.arch,
             default,
-            newer,
+            newer: newest.and_then(|newest| newer(newest, default)),
             syscalls,
         };
-        self.findings.retain(|finding| match &finding.about {
+        findings.retain(|finding| match &finding.about {
             Oddity::Multiplexed { multiplexer, .. } => !always_denied(&abi, multiplexer),
             _ => true,
         });
-        (abi, self.findings)
+        (abi, findings)
+    }
+
+    /// Puts a rule behind those of its number that are asked earlier, where it can decide anything.
+    fn settle(&self, place: Place, syscalls: &mut Rules) -> Option<Finding> {
+        let said = self.said.get(place.index())?;
+        match syscalls.last().filter(|(last, _)| *last == place.nr()) {
+            // Nothing after a rule that always matches can decide.
+            Some((_, last)) if last.conditions.is_empty() => {
+                return self.no_effect(place.nr(), said, last);
+            }
+            // Companions of rules that differ in the first argument only.
+            Some((_, last))
+                if last.conditions == said.rule.conditions && last.action == said.rule.action => {}
+            _ => syscalls.push(place.nr(), said.rule.clone()),
+        }
+        None
     }
 
     /// The finding that a rule never decides, because `winner` always does.
-    fn no_effect(&self, entry: &Entry, winner: &policy::Rule) -> Option<Finding> {
-        let Entry { place, rule, .. } = entry;
+    fn no_effect(&self, nr: u32, said: &Said, winner: &policy::Rule) -> Option<Finding> {
+        let Said { is_companion, rule } = said;
         let sysno = Sysno {
             arch: self.arch,
-            nr: place.nr(),
+            nr,
         };
         let about = || Oddity::NoEffect {
             name: sysno.to_string(),
@@ -273,7 +291,7 @@ impl Draft {
             winner: winner.action,
         };
         // Nobody wrote a companion.
-        let odd = !entry.is_companion && rule.action != winner.action;
+        let odd = !is_companion && rule.action != winner.action;
         odd.then(|| Finding {
             origin: rule.origin,
             about: about(),

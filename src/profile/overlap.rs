@@ -22,7 +22,8 @@ pub(super) fn overlaps(policy: &Policy, own_default: Action) -> Vec<Finding> {
     let mut reported = HashSet::new();
     let mut pairs = 0;
     for abi in &policy.abis {
-        for (nr, rules) in abi.syscalls.iter() {
+        let several = abi.syscalls.iter().filter(|(_, rules)| rules.len() > 1);
+        for (nr, rules) in several {
             let deciding = rules.iter().filter(|rule| rule.action != own_default);
             for (place, later) in deciding.clone().enumerate() {
                 let earlier = deciding.clone().take(place);

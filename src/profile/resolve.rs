@@ -7,10 +7,9 @@
 use std::collections::HashSet;
 
 use super::dialect::{Dialect, Host, Reading};
-use super::draft::{Draft, Finding};
+use super::draft::{Counting, Draft, Finding};
 use super::findings::{Oddity, ResolveError, Warning};
 use super::model::{Condition, Flag, Position, Profile, Rule};
-use super::multiplex::multiplexed;
 use super::nearest::nearest;
 use super::overlap::overlaps;
 use crate::action::Action;
@@ -58,14 +57,12 @@ impl Profile {
         let mut warnings = dialect.ignored(self);
         let flags = self.install_flags(&mut warnings)?;
         let arches = self.architectures_on(host.native, dialect)?;
-        let names = self.rules.iter().map(|rule| rule.names.len()).sum();
-        let mut drafts = Vec::with_capacity(arches.len());
-        for arch in arches {
+        for &arch in &arches {
             warnings.extend(self.without_table(arch, own_default, default)?);
-            drafts.push(Draft::new(arch, own_default, reading.arg_width, names));
         }
         let mut notes = Vec::new();
         let mut unknown = Unknown::new(own_default, host.native);
+        let mut entries = Vec::with_capacity(self.rules.len());
         for (origin, rule) in self.rules.iter().enumerate() {
             if !dialect.counts(rule, host) {
                 continue;
@@ -78,22 +75,29 @@ impl Profile {
                 return Err(ResolveError::NoNames { at: rule.at });
             }
             let alternatives = alternatives(rule, &mut warnings);
-            for name in &rule.names {
-                let known = Name::find(name);
-                let companion = multiplexed(name);
-                let mut found = false;
-                for draft in &mut drafts {
-                    found |= draft.add(name, known, companion, &alternatives, action, origin)?;
-                }
-                if !found && known.is_none() {
+            let known: Vec<_> = rule.names.iter().map(|name| Name::find(name)).collect();
+            for (name, known) in rule.names.iter().zip(&known) {
+                if known.is_none() {
                     unknown.note(name, rule, action)?;
                 }
             }
             warnings.extend(unknown.warning(rule));
+            entries.push(Counting {
+                origin,
+                names: &rule.names,
+                known,
+                alternatives,
+                action,
+            });
         }
-        let mut abis = Vec::with_capacity(drafts.len());
+        let names = entries.iter().map(|entry| entry.names.len()).sum();
+        let mut abis = Vec::with_capacity(arches.len());
         let mut findings = Vec::new();
-        for draft in drafts {
+        for arch in arches {
+            let mut draft = Draft::new(arch, own_default, reading.arg_width, names);
+            for entry in &entries {
+                draft.add(entry)?;
+            }
             let (abi, found) = draft.finish(default, reading.unknown);
             abis.push(abi);
             findings.extend(found);

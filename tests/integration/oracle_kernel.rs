@@ -92,7 +92,9 @@ fn policy(rules: &[Vec<Rule>]) -> Policy {
                 .collect(),
             ..rule.clone()
         };
-        let lists = rules.iter().map(|list| list.iter().map(for_arch).collect());
+        let lists = rules
+            .iter()
+            .map(|list| list.iter().map(for_arch).collect::<Vec<_>>());
         Abi {
             arch,
             default: DEFAULT,

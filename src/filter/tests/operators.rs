@@ -301,7 +301,7 @@ fn many_learned_values_fit_or_are_refused() {
                 action: Action::Allow,
                 origin: 0,
             };
-            let rules = equal_to(&values, Width::W64).iter().map(rule).collect();
+            let rules: Vec<_> = equal_to(&values, Width::W64).iter().map(rule).collect();
             policy.abis[0].syscalls.extend([(nr, rules)]);
         }
         Filter::compile(&policy, &Options::default())

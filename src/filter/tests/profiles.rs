@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::action::Action;
-use crate::policy::{Abi, Condition, Op, Rule, Rules, Width};
+use crate::policy::{Abi, Condition, Op, Rule, Width};
 
 fn profile(file: &str) -> Option<serde_json::Value> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
@@ -58,7 +58,7 @@ fn policy(file: &str, archs: &[Arch]) -> Option<Policy> {
         } else {
             Width::W32
         };
-        let mut syscalls = Rules::default();
+        let mut rules = Vec::new();
         for (origin, rule) in profile["syscalls"].as_array().unwrap().iter().enumerate() {
             if !applies(rule) {
                 continue;
@@ -75,14 +75,14 @@ fn policy(file: &str, archs: &[Arch]) -> Option<Policy> {
                         .unwrap(),
                     origin,
                 };
-                syscalls.push(sysno.nr, rule);
+                rules.push((sysno.nr, [rule]));
             }
         }
         Abi {
             arch,
             default: Action::Errno(1),
             newer: None,
-            syscalls,
+            syscalls: rules.into_iter().collect(),
         }
     });
     Some(Policy {
