@@ -3,7 +3,7 @@
 use super::{Finding, Kind, Looked, Repair, Severity};
 use crate::action::Action;
 use crate::policy::Reason;
-use crate::syscall::Sysno;
+use crate::syscall::{Name, Sysno};
 
 static KILL: Kind = Kind::new(
     "kill-default",
@@ -99,7 +99,7 @@ fn enosys(looked: &Looked) -> Vec<Finding> {
                     Action::Errno(errno)
                 );
                 let repair = (unconditional && looked.gets_errnos_only(name))
-                    .then(|| Repair::Enosys(vec![name.to_owned()]));
+                    .then(|| Repair::Enosys(vec![name.into()]));
                 found.push(
                     RULE.finding(looked.path_in(origin, name), message, "\"errnoRet\": 38")
                         .repair(repair),
@@ -116,10 +116,10 @@ fn enosys(looked: &Looked) -> Vec<Finding> {
             looked.native.default
         );
         let fix = format!("answer {names} with SCMP_ACT_ERRNO and \"errnoRet\": 38");
-        let names: Vec<String> = by_default
+        let names: Vec<Name> = by_default
             .into_iter()
             .filter(|name| looked.gets_errnos_only(name))
-            .map(str::to_owned)
+            .map(Name::from)
             .collect();
         let repair = (!names.is_empty()).then_some(Repair::Enosys(names));
         found.push(

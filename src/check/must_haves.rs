@@ -138,7 +138,7 @@ pub(super) fn find(looked: &Looked) -> Vec<Finding> {
             let harmless =
                 !matches!(must.when, When::Runtime | When::Threads) && !looked.names(must.name);
             let repair = harmless.then(|| Repair::Allow {
-                names: vec![must.name.to_owned()],
+                names: vec![must.name.into()],
                 comment: match must.when {
                     When::Listed(_) => closure::IMPLICIT_32.reason,
                     _ => closure::IMPLICIT.reason,

@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::policy::Op;
 use crate::profile::{Profile, Rule};
+use crate::syscall::Name;
 
 /// A change that takes nothing from the program and opens nothing that could be misused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,12 +11,12 @@ pub(crate) enum Repair {
     /// Allows calls without which no program ends or goes on.
     Allow {
         /// The calls.
-        names: Vec<String>,
+        names: Vec<Name>,
         /// Why, for the rule's comment.
         comment: &'static str,
     },
     /// Denies with `ENOSYS` what is denied already.
-    Enosys(Vec<String>),
+    Enosys(Vec<Name>),
     /// The entry with this index denies by `EQ` on ints: it compares their 32 bits for every runtime.
     LowHalf(usize),
 }

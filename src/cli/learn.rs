@@ -183,7 +183,10 @@ fn allowed(profile: &Profile) -> BTreeSet<String> {
         .rules
         .iter()
         .filter(|rule| rule.action == Action::Allow);
-    rules.flat_map(|rule| rule.names.iter().cloned()).collect()
+    rules
+        .flat_map(|rule| &rule.names)
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Where the evidence goes, and with `--update` what is in it.

@@ -15,7 +15,7 @@ use crate::arch::Arch;
 use crate::evidence::Added;
 use crate::profile::{Profile, Rule};
 use crate::recording::Recording;
-use crate::syscall::Sysno;
+use crate::syscall::{Name, Sysno};
 
 /// Names, and the comment of their rule.
 type Group = (Vec<String>, Option<String>);
@@ -150,7 +150,7 @@ fn inferred(
     if let Some(base) = base {
         archs.extend(&base.architectures);
         for rule in &base.rules {
-            let names = rule.names.iter().cloned();
+            let names = rule.names.iter().map(ToString::to_string);
             if rule.action != Action::Allow {
                 // What was denied for a reason is not opened on a guess.
                 settled.extend(names);
@@ -179,7 +179,7 @@ pub(crate) fn added(learned: &Profile) -> Vec<Added> {
     let commented = rules.filter_map(|rule| Some((rule, rule.comment.as_ref()?)));
     let each = commented.flat_map(|(rule, reason)| {
         rule.names.iter().map(|name| Added {
-            name: name.clone(),
+            name: name.to_string(),
             reason: reason.clone(),
         })
     });
@@ -189,7 +189,7 @@ pub(crate) fn added(learned: &Profile) -> Vec<Added> {
 /// Takes out of a base what denies calls that were learned, so that both have a union: what the command
 /// needs is allowed. Returns the names.
 pub(crate) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String> {
-    let needed: BTreeSet<&String> = learned.rules.iter().flat_map(|rule| &rule.names).collect();
+    let needed: BTreeSet<&Name> = learned.rules.iter().flat_map(|rule| &rule.names).collect();
     let mut overruled = BTreeSet::new();
     for rule in base
         .rules
@@ -199,7 +199,7 @@ pub(crate) fn overrule(base: &mut Profile, learned: &Profile) -> BTreeSet<String
         rule.names.retain(|name| {
             let kept = !needed.contains(name);
             if !kept {
-                overruled.insert(name.clone());
+                overruled.insert(name.to_string());
             }
             kept
         });
@@ -249,7 +249,7 @@ mod tests {
             .iter()
             .filter(|rule| rule.comment.is_some() == added);
         rules
-            .flat_map(|rule| rule.names.iter().map(String::as_str))
+            .flat_map(|rule| rule.names.iter().map(Name::as_str))
             .collect()
     }
 
@@ -305,15 +305,20 @@ mod tests {
         let (left, arch) = (Siblings::Left, Arch::X86_64);
         let without = profile_of(&recording, arch, left, Installer::Entrypoint);
         let with = profile_of(&recording, arch, left, Installer::Runtime);
-        let all: Vec<&String> = with.rules.iter().flat_map(|rule| &rule.names).collect();
-        let distinct: BTreeSet<&String> = all.iter().copied().collect();
+        let all: Vec<&str> = with
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.names)
+            .map(Name::as_str)
+            .collect();
+        let distinct: BTreeSet<&str> = all.iter().copied().collect();
         assert_eq!(all.len(), distinct.len(), "{all:?}");
         for name in ["execve", "capset", "setuid", "setresuid", "pselect6"] {
-            assert!(distinct.contains(&name.to_owned()), "{name}");
+            assert!(distinct.contains(name), "{name}");
             assert!(!names(&without, true).contains(name), "{name}");
         }
         for name in ["mount", "clone", "ptrace", "socket"] {
-            assert!(!distinct.contains(&name.to_owned()), "{name}");
+            assert!(!distinct.contains(name), "{name}");
         }
         let reason = |name: &str| {
             let told = added(&with);
@@ -371,7 +376,7 @@ mod tests {
         };
         let rules = profile.rules.iter().filter(is_inferred);
         rules
-            .flat_map(|rule| rule.names.iter().map(String::as_str))
+            .flat_map(|rule| rule.names.iter().map(Name::as_str))
             .collect()
     }
 

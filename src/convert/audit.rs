@@ -111,11 +111,12 @@ fn call(arch: &str, syscall: &str) -> Result<Sysno, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syscall::Name;
 
     const FIELDS: &str =
         "auid=0 uid=0 gid=0 ses=1 subj=unconfined pid=7 comm=\"sh\" exe=\"/bin/dash\" sig=0";
 
-    fn names(text: &str) -> Vec<String> {
+    fn names(text: &str) -> Vec<Name> {
         let profile = read(text).expect(text).profile;
         assert_eq!(profile.rules.len(), 1, "{text}");
         profile.rules[0].names.clone()

@@ -18,7 +18,7 @@ pub(crate) mod systemd;
 pub(crate) use form::Form;
 
 use crate::profile::{Dialect, Position, Profile};
-use crate::syscall;
+use crate::syscall::{self, Name};
 
 /// Something that a profile says and a form has no words for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +94,7 @@ impl Unreadable {
 /// Refuses `syscall_470`, which only this program reads as a number.
 fn only_names(profile: &Profile) -> Result<(), Inexpressible> {
     for rule in &profile.rules {
-        let unnamed = |name: &&String| syscall::parse_unnamed(name).is_some();
+        let unnamed = |name: &&Name| syscall::parse_unnamed(name).is_some();
         if let Some(name) = rule.names.iter().find(unnamed) {
             let what =
                 format!("{name} is a number without a name, and other readers know names only");
@@ -195,7 +195,7 @@ mod tests {
     fn numbers_without_a_name_are_no_bodys_but_ours() {
         let mut profile = Profile::learned([Arch::X86_64], [(vec!["read".to_owned()], None)]);
         assert_eq!(only_names(&profile), Ok(()));
-        profile.rules[0].names.push("syscall_999".to_owned());
+        profile.rules[0].names.push("syscall_999".into());
         let error = only_names(&profile).unwrap_err();
         assert_eq!(error.rule(&profile), None);
         assert!(

@@ -11,6 +11,7 @@ use super::{Inexpressible, Unreadable, only_names, quoted};
 use crate::action::{Action, MAX_ERRNO};
 use crate::arch::Arch;
 use crate::profile::{Flag, Position, Profile, Rule, errno_name, errno_of_name};
+use crate::syscall::Name;
 
 /// A list of names is continued on a new line before this column.
 const WIDTH: usize = 100;
@@ -118,7 +119,7 @@ fn lists(plain: &Profile) -> Result<Lists<'_>, Inexpressible> {
         if let Some(name) = rule.names.iter().find(|name| !is_name(name)) {
             return refused("names", format!("{} is no name for systemd", quoted(name)));
         }
-        let first = rule.names.first().map_or("", String::as_str);
+        let first = rule.names.first().map_or("", Name::as_str);
         if !rule.conditions.is_empty() {
             return refused(
                 "args",
@@ -144,7 +145,7 @@ fn lists(plain: &Profile) -> Result<Lists<'_>, Inexpressible> {
             if decided.insert(name) {
                 items.push(match errno {
                     Some(errno) => format!("{name}:{}", errno_name(errno)),
-                    None => name.clone(),
+                    None => name.to_string(),
                 });
             }
         }
@@ -625,7 +626,7 @@ SystemCallFilter=~bpf
             let unit = read(text, Arch::X86_64).expect(text);
             let profile = unit.profile;
             let rules = profile.rules.iter().filter(|rule| rule.comment.is_none());
-            let names: Vec<String> = rules.flat_map(|rule| rule.names.clone()).collect();
+            let names: Vec<Name> = rules.flat_map(|rule| rule.names.clone()).collect();
             (profile.default_action, names.join(" "))
         };
         for (text, action, names) in [

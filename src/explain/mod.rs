@@ -18,7 +18,7 @@ use crate::grants::{GRANTS, Grant};
 use crate::groups::Group;
 use crate::policy::{Abi, Policy};
 use crate::profile::{Position, Profile, Rule, Warning};
-use crate::syscall::{self, Sysno};
+use crate::syscall::{self, Name, Sysno};
 
 /// What is known of a profile before it is explained.
 pub(crate) struct Subject<'a> {
@@ -82,7 +82,7 @@ struct Share {
 
 /// A rule that depends on arguments.
 struct Conditional {
-    names: Vec<String>,
+    names: Vec<Name>,
     action: Action,
     when: String,
     place: Place,
@@ -90,7 +90,7 @@ struct Conditional {
 
 /// A rule that answers neither as the default nor by letting the call run.
 struct Answer {
-    names: Vec<String>,
+    names: Vec<Name>,
     action: Action,
     place: Place,
 }
@@ -115,7 +115,7 @@ struct Danger {
 /// What was added to a profile for a reason.
 struct Added {
     reason: String,
-    names: Vec<String>,
+    names: Vec<Name>,
 }
 
 /// What the runs saw.
@@ -329,7 +329,7 @@ fn conditions(subject: &Subject) -> Vec<Conditional> {
     let rules = subject.plain.rules.iter();
     for rule in rules.filter(|rule| !rule.conditions.is_empty()) {
         // The words depend on the syscall, so a rule for several may be said in several ways.
-        let mut ways: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut ways: BTreeMap<String, Vec<Name>> = BTreeMap::new();
         for name in &rule.names {
             ways.entry(words::when(name, rule))
                 .or_default()
@@ -397,7 +397,7 @@ fn names_where(plain: &Profile, holds: impl Fn(&Rule) -> bool) -> BTreeSet<&str>
     let rules = plain.rules.iter();
     let wanted = rules.filter(|rule| rule.action.runs() && holds(rule));
     wanted
-        .flat_map(|rule| rule.names.iter().map(String::as_str))
+        .flat_map(|rule| rule.names.iter().map(Name::as_str))
         .collect()
 }
 

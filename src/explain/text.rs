@@ -325,10 +325,10 @@ fn plain(text: &str) -> String {
 }
 
 /// Words in lines.
-fn list(f: &mut fmt::Formatter<'_>, words: &[String], indent: usize) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, words: &[impl AsRef<str>], indent: usize) -> fmt::Result {
     let mut column = 0;
     for word in words {
-        let word = plain(word);
+        let word = plain(word.as_ref());
         if column > 0 && column + 1 + word.len() > WIDTH {
             writeln!(f)?;
             column = 0;

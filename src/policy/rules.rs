@@ -31,8 +31,20 @@ impl Rules {
     pub fn push(&mut self, nr: u32, rule: Rule) {
         let start = self.rules.len();
         match self.spans.last_mut() {
-            Some(span) if span.first == nr && span.last == nr => span.end += 1,
-            Some(span) if nr <= span.last => {
+            Some(span) if nr == span.last => {
+                let own = Span {
+                    first: nr,
+                    end: span.end + 1,
+                    ..*span
+                };
+                if span.first == nr {
+                    *span = own;
+                } else {
+                    span.last = nr - 1;
+                    self.spans.push(own);
+                }
+            }
+            Some(span) if nr < span.last => {
                 let own = self.iter().flat_map(|(nr, rules)| {
                     let rules = rules.iter().cloned();
                     rules.map(move |rule| (nr, [rule]))

@@ -3,7 +3,7 @@
 use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
 use super::model::Condition;
-use super::multiplex::{Multiplexed, Multiplexers, multiplexed};
+use super::multiplex::{Multiplexed, Multiplexers};
 use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
@@ -30,8 +30,7 @@ enum Class {
     AsDefault,
 }
 
-/// What an entry of the profile says about a number, the same for the names of it that follow each other.
-#[derive(PartialEq)]
+/// What an entry of the profile says about some numbers.
 struct Said {
     is_companion: bool,
     rule: policy::Rule,
@@ -43,17 +42,17 @@ struct Said {
 struct Place(u64);
 
 impl Place {
-    /// `index` is less than [`MAX_RULES`].
-    fn new(nr: u32, class: Class, index: usize) -> Self {
-        let index = u64::try_from(index).unwrap_or(u64::MAX);
-        Self(u64::from(nr) << 32 | (class as u64) << 24 | index)
+    /// `said` has less than 24 bits: there is one for each entry of a profile, at most, and each of [`MAX_RULES`].
+    fn new(nr: u32, class: Class, said: usize) -> Self {
+        let said = u64::try_from(said).unwrap_or(u64::MAX);
+        Self(u64::from(nr) << 32 | (class as u64) << 24 | said)
     }
 
     const fn nr(self) -> u32 {
         high(self.0)
     }
 
-    fn index(self) -> usize {
+    fn said(self) -> usize {
         usize::try_from(self.0 & 0xff_ffff).unwrap_or(usize::MAX)
     }
 }
@@ -67,12 +66,18 @@ pub(super) struct Finding {
 /// An entry of the profile that counts on the host.
 pub(super) struct Counting<'p> {
     pub(super) origin: usize,
-    pub(super) names: &'p [String],
-    /// What the names are, looked up once for all architectures.
-    pub(super) known: Vec<Option<Name>>,
+    pub(super) names: &'p [Name],
     /// Conditions of which one alternative must hold.
     pub(super) alternatives: Vec<&'p [Condition]>,
     pub(super) action: Action,
+}
+
+impl Counting<'_> {
+    fn is_unconditional(&self) -> bool {
+        self.alternatives
+            .iter()
+            .all(|conditions| conditions.is_empty())
+    }
 }
 
 /// The rules of one architecture while they are collected.
@@ -105,32 +110,34 @@ impl Draft {
 
     /// Adds rules for those names of the entry that the architecture has.
     pub(super) fn add(&mut self, entry: &Counting) -> Result<(), ResolveError> {
-        for (name, known) in entry.names.iter().zip(&entry.known) {
+        // Without conditions it says the same of all its names.
+        let of_all = entry.is_unconditional().then(|| {
+            let class = self.class(entry, &[], Class::Unconditional);
+            (class, self.say(entry, false, Vec::new()))
+        });
+        for name in entry.names {
             if self.places.len() + 2 * entry.alternatives.len() > MAX_RULES {
                 return Err(ResolveError::TooManyRules);
             }
-            if let Some(sysno) = known.and_then(|known| known.on(self.arch)) {
-                self.add_direct(sysno, entry);
+            if let Some(sysno) = name.on(self.arch) {
+                if !sysno.is_private() {
+                    self.newest = self.newest.max(Some(sysno.nr));
+                }
+                match of_all {
+                    Some((class, said)) => self.places.push(Place::new(sysno.nr, class, said)),
+                    None => self.add_conditional(sysno, entry),
+                }
             }
-            if let Some(call) = multiplexed(name)
-                && let Some(multiplexer) = self.multiplexers.get(call)
-            {
-                self.add_companions(name, multiplexer, call, entry);
+            if let Some((call, multiplexer)) = self.multiplexers.find(name) {
+                self.add_companions(name, call, multiplexer, entry);
             }
         }
         Ok(())
     }
 
-    fn add_direct(&mut self, sysno: Sysno, entry: &Counting) {
-        if !sysno.is_private() {
-            self.newest = self.newest.max(Some(sysno.nr));
-        }
+    fn add_conditional(&mut self, sysno: Sysno, entry: &Counting) {
         for conditions in &entry.alternatives {
-            let class = match conditions {
-                _ if entry.action == self.own_default => Class::AsDefault,
-                [] => Class::Unconditional,
-                _ => Class::Conditional,
-            };
+            let class = self.class(entry, conditions, Class::Unconditional);
             self.push(sysno, class, false, conditions, entry);
         }
     }
@@ -139,9 +146,9 @@ impl Draft {
     /// call's number there and keeps the others, though they are not the call's arguments.
     fn add_companions(
         &mut self,
-        name: &str,
-        multiplexer: Sysno,
+        name: &Name,
         call: Multiplexed,
+        multiplexer: Sysno,
         entry: &Counting,
     ) {
         let selects = Condition {
@@ -150,30 +157,28 @@ impl Draft {
             value: call.selector,
         };
         for conditions in &entry.alternatives {
-            let class = match conditions {
-                _ if entry.action == self.own_default => Class::AsDefault,
-                [] => Class::CompanionOfUnconditional,
-                _ => Class::Conditional,
-            };
             if !conditions.is_empty() {
                 let about = Oddity::Multiplexed {
-                    name: name.to_owned(),
+                    name: name.to_string(),
                     multiplexer: call.by,
                     arch: self.arch,
                 };
                 self.find(entry, about);
             }
+            let class = self.class(entry, conditions, Class::CompanionOfUnconditional);
             let others = conditions.iter().filter(|condition| condition.index != 0);
             let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
             self.push(multiplexer, class, true, &conditions, entry);
         }
     }
 
-    fn find(&mut self, entry: &Counting, about: Oddity) {
-        self.findings.push(Finding {
-            origin: entry.origin,
-            about,
-        });
+    /// The class of a rule with these conditions; `unconditional` is that of one without any.
+    fn class(&self, entry: &Counting, conditions: &[Condition], unconditional: Class) -> Class {
+        match conditions {
+            _ if entry.action == self.own_default => Class::AsDefault,
+            [] => unconditional,
+            _ => Class::Conditional,
+        }
     }
 
     fn push(
@@ -204,19 +209,33 @@ impl Draft {
             Class::Conditional if conditions.is_empty() => Class::Unconditional,
             class => class,
         };
-        let said = Said {
+        let said = self.say(entry, is_companion, conditions);
+        self.places.push(Place::new(sysno.nr, class, said));
+    }
+
+    /// Adds to what is said; where it is then, is for [`Place::new`].
+    fn say(
+        &mut self,
+        entry: &Counting,
+        is_companion: bool,
+        conditions: Vec<policy::Condition>,
+    ) -> usize {
+        self.said.push(Said {
             is_companion,
             rule: policy::Rule {
                 conditions,
                 action: entry.action,
                 origin: entry.origin,
             },
-        };
-        if self.said.last() != Some(&said) {
-            self.said.push(said);
-        }
-        let index = self.said.len() - 1;
-        self.places.push(Place::new(sysno.nr, class, index));
+        });
+        self.said.len() - 1
+    }
+
+    fn find(&mut self, entry: &Counting, about: Oddity) {
+        self.findings.push(Finding {
+            origin: entry.origin,
+            about,
+        });
     }
 
     /// A 32-bit ABI has nothing but the low halves; libseccomp cuts the constants to them.
@@ -233,21 +252,18 @@ impl Draft {
         let newest = self.newest.filter(|_| unknown == UnknownCalls::EnosysNewer);
         let mut findings = std::mem::take(&mut self.findings);
         let mut syscalls = Rules::default();
-        let mut before = None;
+        // What the last number has, where that is one rule.
+        let mut only = None;
         self.places.sort_unstable();
-        for of_number in self.places.chunk_by(|a, b| a.nr() == b.nr()) {
-            let only = match of_number {
-                [only] => Some(only.index()),
-                _ => None,
-            };
-            match of_number {
-                [same] if only == before => syscalls.repeat(same.nr()),
-                _ => {
-                    let places = of_number.iter();
-                    findings.extend(places.filter_map(|&place| self.settle(place, &mut syscalls)));
-                }
+        for &place in &self.places {
+            let is_first = syscalls.last().is_none_or(|(last, _)| last != place.nr());
+            let said = Some(place.said());
+            if is_first && only == said {
+                syscalls.repeat(place.nr());
+            } else {
+                findings.extend(self.settle(place, &mut syscalls));
             }
-            before = only;
+            only = said.filter(|_| is_first);
         }
         let abi = Abi {
             arch: self.arch,
@@ -264,7 +280,7 @@ impl Draft {
 
     /// Puts a rule behind those of its number that are asked earlier, where it can decide anything.
     fn settle(&self, place: Place, syscalls: &mut Rules) -> Option<Finding> {
-        let said = self.said.get(place.index())?;
+        let said = self.said.get(place.said())?;
         match syscalls.last().filter(|(last, _)| *last == place.nr()) {
             // Nothing after a rule that always matches can decide.
             Some((_, last)) if last.conditions.is_empty() => {

@@ -12,6 +12,7 @@ use super::model::{
 use super::multiplex::multiplexed;
 use crate::action::Action;
 use crate::arch::Arch;
+use crate::syscall::Name;
 
 /// Why profiles have no union.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +74,7 @@ impl Rule {
     }
 
     /// The names, and the rest.
-    pub(super) fn into_kind(self) -> (Vec<String>, Kind) {
+    pub(super) fn into_kind(self) -> (Vec<Name>, Kind) {
         let kind = Kind {
             includes: self.includes.key(),
             excludes: self.excludes.key(),
@@ -87,7 +88,7 @@ impl Rule {
 
     /// The order of rules in a canonical profile: those without conditions first, the larger groups
     /// (without a comment) before what was added to them.
-    pub(super) fn sort_key(&self) -> (bool, bool, Vec<String>, Kind) {
+    pub(super) fn sort_key(&self) -> (bool, bool, Vec<Name>, Kind) {
         (
             !self.conditions.is_empty(),
             self.comment.is_some(),
@@ -98,7 +99,7 @@ impl Rule {
 }
 
 impl Kind {
-    pub(super) fn rule(self, names: Vec<String>) -> Rule {
+    pub(super) fn rule(self, names: Vec<Name>) -> Rule {
         let scope = |(caps, arches, min_kernel)| Scope {
             caps,
             arches,
@@ -157,7 +158,7 @@ impl Kind {
 }
 
 /// The entries for each name.
-type Entries = BTreeMap<String, Vec<Kind>>;
+type Entries = BTreeMap<Name, Vec<Kind>>;
 
 impl Profile {
     /// The profile that allows what any of these allows: for allowlists with the same default action.
@@ -302,7 +303,7 @@ fn regrouped(profiles: &[Profile]) -> Result<Vec<Rule>, MergeError> {
             }
         }
     }
-    let mut groups: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<Kind, Vec<Name>> = BTreeMap::new();
     for (name, kinds) in entries {
         contradiction(&name, &kinds, profiles)?;
         for kind in &kinds {

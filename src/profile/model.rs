@@ -9,6 +9,7 @@ use caps::Capability;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::policy::Op;
+use crate::syscall::Name;
 
 /// A Docker/OCI seccomp profile.
 ///
@@ -82,7 +83,7 @@ impl Flag {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The syscalls, by name.
-    pub names: Vec<String>,
+    pub names: Vec<Name>,
     /// The name stood in the old field `name`, which only Docker and Podman read.
     pub old_name_field: bool,
     /// What the calls get.
@@ -132,7 +133,7 @@ impl Scope {
 
 impl Rule {
     /// A rule that allows these syscalls, whatever their arguments.
-    pub fn allow(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn allow(names: impl IntoIterator<Item = impl Into<Name>>) -> Self {
         Self {
             names: names.into_iter().map(Into::into).collect(),
             old_name_field: false,
@@ -153,7 +154,7 @@ impl Profile {
         let names = |wanted: fn(&Rule) -> bool| -> BTreeSet<&str> {
             let rules = self.rules.iter().filter(move |rule| wanted(rule));
             rules
-                .flat_map(|rule| rule.names.iter().map(String::as_str))
+                .flat_map(|rule| rule.names.iter().map(Name::as_str))
                 .collect()
         };
         let always = names(|rule| {

@@ -78,13 +78,19 @@ impl Multiplexers {
         }
     }
 
-    /// The multiplexer for this call, if the architecture has it.
-    pub(super) fn get(self, call: Multiplexed) -> Option<Sysno> {
-        if call.by == SOCKETCALL {
+    /// The other way to the call of this name, and its multiplexer, if the architecture has it.
+    pub(super) fn find(self, name: &str) -> Option<(Multiplexed, Sysno)> {
+        // Most architectures have none, and no need to look at names.
+        if self.socketcall.or(self.ipc).is_none() {
+            return None;
+        }
+        let call = multiplexed(name)?;
+        let multiplexer = if call.by == SOCKETCALL {
             self.socketcall
         } else {
             self.ipc
-        }
+        };
+        multiplexer.map(|multiplexer| (call, multiplexer))
     }
 }
 
@@ -110,10 +116,8 @@ mod tests {
             (Arch::Mips64, "bind", None),
         ];
         for (arch, name, want) in cases {
-            let got = multiplexed(name).and_then(|call| {
-                let sysno = Multiplexers::of(arch).get(call)?;
-                Some((sysno.nr, call.selector))
-            });
+            let got = Multiplexers::of(arch).find(name);
+            let got = got.map(|(call, multiplexer)| (multiplexer.nr, call.selector));
             assert_eq!(got, want, "{arch} {name}");
         }
     }

@@ -17,6 +17,7 @@ use super::model::{
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
 use crate::arch::Arch;
 use crate::policy::Op;
+use crate::syscall::Name;
 
 /// The largest profile that is read. Docker's default has 13 KiB.
 pub const MAX_SIZE: usize = 4 << 20;
@@ -264,7 +265,7 @@ fn read_fields(
             }
             "archMap" => found.arch_map = list(reader, arch_map)?,
             "flags" => found.flags = Some(list(reader, flag)?),
-            "listenerPath" => found.listener_path = Some(text(reader)?),
+            "listenerPath" => found.listener_path = Some(text(reader)?.into_owned()),
             "listenerMetadata" => found.listener_metadata = Some(reader.string()?.into_owned()),
             "comment" => found.comment = Some(reader.string()?.into_owned()),
             "baseProfileName" => {
@@ -326,7 +327,7 @@ fn rule(
                     if !found.names.is_empty() {
                         return Err(name_and_names(offset));
                     }
-                    found.names.push(name);
+                    found.names.push(name.into());
                     found.old_name_field = true;
                 }
             }
@@ -489,25 +490,24 @@ fn list<'a, T>(
 }
 
 /// A text that reaches the kernel or a table, where a NUL would end it early.
-fn text(reader: &mut Reader) -> Result<String, Problem> {
+fn text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Problem> {
     let At { value, offset } = reader.located_string()?;
     match value {
-        // It has no escapes, and only an escape can be a control character.
-        Cow::Borrowed(plain) => Ok(plain.to_owned()),
         Cow::Owned(text) if text.contains('\0') => {
             Err(Problem::new(offset, "a NUL character has no place here"))
         }
-        Cow::Owned(text) => Ok(text),
+        // Without escapes it has none: only an escape can be a control character.
+        text => Ok(text),
     }
 }
 
-fn syscall_name(reader: &mut Reader) -> Result<String, Problem> {
+fn syscall_name(reader: &mut Reader) -> Result<Name, Problem> {
     let offset = reader.offset();
     let name = text(reader)?;
     if name.is_empty() {
         return Err(Problem::new(offset, "an empty name"));
     }
-    Ok(name)
+    Ok(name.into())
 }
 
 fn architecture(reader: &mut Reader) -> Result<Arch, Problem> {

@@ -27,6 +27,7 @@ use super::model::{Flag, Profile, Rule};
 use super::multiplex::multiplexed;
 use crate::action::Action;
 use crate::policy::Op;
+use crate::syscall::Name;
 
 /// A contradiction between profiles, and how it was decided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -166,7 +167,7 @@ struct Own<'k> {
 }
 
 impl<'k> Own<'k> {
-    fn new(default: Answer, rules: &'k [(Vec<String>, Kind)]) -> Self {
+    fn new(default: Answer, rules: &'k [(Vec<Name>, Kind)]) -> Self {
         let mut entries: HashMap<&str, Entries<'k>> = HashMap::with_capacity(rules.len());
         for (names, kind) in rules {
             for name in names {
@@ -323,7 +324,7 @@ fn merged_flags(profiles: &[Profile], conflicts: &mut Vec<Conflict>) -> Option<V
 }
 
 /// A profile's default, and the names and the rest of each rule.
-type TakenApart = (Answer, Vec<(Vec<String>, Kind)>);
+type TakenApart = (Answer, Vec<(Vec<Name>, Kind)>);
 
 fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>) -> Vec<Rule> {
     let taken_apart = |mut profile: Profile| {
@@ -344,8 +345,8 @@ fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>)
             by_name.entry(name).or_default().push(own);
         }
     }
-    let mut groups: BTreeMap<&Kind, Vec<String>> = BTreeMap::new();
-    let mut blocks: BTreeMap<Entries, Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<&Kind, Vec<Name>> = BTreeMap::new();
+    let mut blocks: BTreeMap<Entries, Vec<Name>> = BTreeMap::new();
     let mut told: BTreeMap<NameConflict, Vec<String>> = BTreeMap::new();
     for (name, concerned) in by_name {
         let decided = if default.0.runs() {
@@ -357,13 +358,10 @@ fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>)
             told.entry(conflict).or_default().push(name.to_owned());
         }
         if decided.fixed {
-            blocks
-                .entry(decided.entries)
-                .or_default()
-                .push(name.to_owned());
+            blocks.entry(decided.entries).or_default().push(name.into());
         } else {
             for kind in decided.entries {
-                groups.entry(kind).or_default().push(name.to_owned());
+                groups.entry(kind).or_default().push(name.into());
             }
         }
     }
@@ -372,16 +370,16 @@ fn rules(profiles: Vec<Profile>, default: Answer, conflicts: &mut Vec<Conflict>)
             .filter_map(|(conflict, names)| conflict.told(names)),
     );
     // Rules for one name decide about another where a syscall has two ways: there, too, what allows goes first.
-    let mut groups: Vec<(&Kind, Vec<String>)> = groups.into_iter().collect();
+    let mut groups: Vec<(&Kind, Vec<Name>)> = groups.into_iter().collect();
     groups.sort_by_key(|(kind, _)| Reverse(kind.answer()));
-    let mut blocks: Vec<(Vec<String>, Entries)> = blocks
+    let mut blocks: Vec<(Vec<Name>, Entries)> = blocks
         .into_iter()
         .map(|(entries, names)| (names, entries))
         .collect();
     blocks.sort();
     let denials = groups.partition_point(|(kind, _)| kind.action.runs());
     let denials = groups.split_off(denials);
-    let rule = |(kind, names): (&Kind, Vec<String>)| kind.clone().rule(names);
+    let rule = |(kind, names): (&Kind, Vec<Name>)| kind.clone().rule(names);
     let blocks = blocks
         .into_iter()
         .flat_map(|(names, kinds)| kinds.into_iter().map(move |kind| (kind, names.clone())));

@@ -15,7 +15,7 @@ use super::overlap::overlaps;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::policy::Policy;
-use crate::syscall::{self, Name};
+use crate::syscall;
 
 /// So many unknown names get a suggestion; comparing a word with all names takes its time.
 const MAX_SUGGESTIONS: usize = 8;
@@ -75,17 +75,13 @@ impl Profile {
                 return Err(ResolveError::NoNames { at: rule.at });
             }
             let alternatives = alternatives(rule, &mut warnings);
-            let known: Vec<_> = rule.names.iter().map(|name| Name::find(name)).collect();
-            for (name, known) in rule.names.iter().zip(&known) {
-                if known.is_none() {
-                    unknown.note(name, rule, action)?;
-                }
+            for name in rule.names.iter().filter(|name| !name.is_known()) {
+                unknown.note(name, rule, action)?;
             }
             warnings.extend(unknown.warning(rule));
             entries.push(Counting {
                 origin,
                 names: &rule.names,
-                known,
                 alternatives,
                 action,
             });

@@ -8,7 +8,7 @@ use super::*;
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::policy::{Call, Op};
-use crate::syscall::Sysno;
+use crate::syscall::{Name, Sysno};
 
 /// Everything that a field can hold, in profiles that parse.
 fn profiles() -> impl Strategy<Value = Profile> {
@@ -97,7 +97,7 @@ fn rules(answer: impl Strategy<Value = (Action, Option<u16>)>) -> impl Strategy<
     let comment = prop::option::of(".*");
     (names, answer, conditions, comment, scope(), scope()).prop_map(
         |(names, answer, conditions, comment, includes, excludes)| Rule {
-            names: names.0,
+            names: names.0.into_iter().map(Name::from).collect(),
             old_name_field: names.1,
             action: answer.0,
             errno: answer.1,

@@ -7,6 +7,7 @@ use super::model::{ArchMap, Condition, Flag, Profile, Rule, Scope};
 use crate::action::Action;
 use crate::arch::Arch;
 use crate::policy::Op;
+use crate::syscall::Name;
 
 impl Profile {
     /// The profile as JSON: fixed order of fields, names sorted, one name per line, a newline at the end.
@@ -102,7 +103,7 @@ struct RuleJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    names: Option<&'a [String]>,
+    names: Option<&'a [Name]>,
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     errno_ret: Option<u16>,
@@ -195,7 +196,7 @@ impl<'a> From<&'a Rule> for RuleJson<'a> {
             _ => None,
         };
         Self {
-            name: old_name.map(String::as_str),
+            name: old_name.map(Name::as_str),
             names: old_name.is_none().then_some(&rule.names),
             action: rule.action.scmp_name(),
             errno_ret: data(rule.action),

@@ -4,6 +4,7 @@
 //! crate; `table` makes them searchable at compile time. A table's age must not decide what works: a number
 //! that has no name is still a number, written `syscall_480` and read back as such.
 
+mod name;
 mod rows;
 mod table;
 mod width;
@@ -13,6 +14,7 @@ use std::fmt;
 use crate::arch::{Arch, X32_BIT};
 use table::{NameId, Table};
 
+pub use name::Name;
 pub use width::is_32bit;
 
 /// How a number without a name is written: this and the decimal number (without the x32 bit).
@@ -51,7 +53,10 @@ impl Sysno {
     /// assert!(Sysno::parse(Arch::X86_64, "mmap2").is_none());
     /// ```
     pub fn parse(arch: Arch, name: &str) -> Option<Self> {
-        Name::find(name)?.on(arch)
+        match NameId::find(name) {
+            Some(id) => named(id, arch),
+            None => unnamed(name, arch),
+        }
     }
 
     /// The name, where the table has one.
@@ -111,40 +116,15 @@ pub fn all(arch: Arch) -> impl Iterator<Item = (Sysno, &'static str)> {
         .map(move |(nr, name)| (Sysno { arch, nr: nr | bit }, name))
 }
 
-/// The name of a syscall on some architecture, looked up once for all of them.
-#[derive(Clone, Copy)]
-pub struct Name(Found);
-
-#[derive(Clone, Copy)]
-enum Found {
-    Named(NameId),
-    Unnamed(u32),
+fn named(id: NameId, arch: Arch) -> Option<Sysno> {
+    let nr = Table::of(arch)?.number(id)? | x32_bit(arch);
+    Some(Sysno { arch, nr })
 }
 
-impl Name {
-    /// Looks it up; `None` where no architecture has it.
-    pub fn find(name: &str) -> Option<Self> {
-        let named = NameId::find(name).map(Found::Named);
-        named
-            .or_else(|| parse_unnamed(name).map(Found::Unnamed))
-            .map(Self)
-    }
-
-    /// The syscall of this name on this architecture.
-    pub fn on(self, arch: Arch) -> Option<Sysno> {
-        let bit = x32_bit(arch);
-        match self.0 {
-            Found::Named(id) => {
-                let nr = Table::of(arch)?.number(id)? | bit;
-                Some(Sysno { arch, nr })
-            }
-            Found::Unnamed(nr) => {
-                let nr = nr | bit;
-                let sysno = Sysno { arch, nr };
-                (nr >= base(arch) + UNIFIED_FROM || sysno.name().is_none()).then_some(sysno)
-            }
-        }
-    }
+fn unnamed(name: &str, arch: Arch) -> Option<Sysno> {
+    let nr = parse_unnamed(name)? | x32_bit(arch);
+    let sysno = Sysno { arch, nr };
+    (nr >= base(arch) + UNIFIED_FROM || sysno.name().is_none()).then_some(sysno)
 }
 
 /// Does the project have a table for this architecture?

@@ -8,7 +8,7 @@ use super::rows::{self, Name, Rows, hash};
 use crate::arch::Arch;
 
 /// A name that some architecture has.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct NameId(u16);
 
 impl NameId {
