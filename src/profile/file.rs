@@ -52,7 +52,7 @@ pub enum ReadError {
 ///
 /// When it cannot be read, is no regular file, is too large, or is no profile.
 pub fn read_profile(path: &Path) -> Result<(Profile, Vec<Warning>), ReadError> {
-    read_profile_text(path).map(|(profile, warnings, _)| (profile, warnings))
+    read(path).map(|(profile, warnings, _)| (profile, warnings))
 }
 
 /// As [`read_profile`], with the text of the file, for whoever must point into it.
@@ -61,6 +61,13 @@ pub fn read_profile(path: &Path) -> Result<(Profile, Vec<Warning>), ReadError> {
 ///
 /// As for [`read_profile`].
 pub fn read_profile_text(path: &Path) -> Result<(Profile, Vec<Warning>, String), ReadError> {
+    let (profile, warnings, text) = read(path)?;
+    // What parses is UTF-8.
+    let text = String::from_utf8(text).unwrap_or_default();
+    Ok((profile, warnings, text))
+}
+
+fn read(path: &Path) -> Result<(Profile, Vec<Warning>, Vec<u8>), ReadError> {
     let failed = |source| ReadError::Io {
         path: path.to_owned(),
         source,
@@ -86,8 +93,6 @@ pub fn read_profile_text(path: &Path) -> Result<(Profile, Vec<Warning>, String),
     }
     let (profile, mut warnings) = Profile::parse(&text, &path.display().to_string())?;
     warnings.extend(distrust(&metadata, geteuid().as_raw()));
-    // What parses is UTF-8.
-    let text = String::from_utf8(text).unwrap_or_default();
     Ok((profile, warnings, text))
 }
 

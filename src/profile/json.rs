@@ -20,9 +20,13 @@ const MAX_DEPTH: u32 = 32;
 /// How much of a quoted text a message shows.
 const QUOTED: usize = 48;
 
+/// What is wrong. In a box, since everything that reads could return it and nearly never does.
+#[derive(Debug)]
+pub(super) struct Problem(Box<Mistake>);
+
 /// What is wrong, and where: the byte, and the way to it from the top of the document.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Mistake {
     pub(super) offset: usize,
     pub(super) path: String,
     pub(super) message: String,
@@ -31,16 +35,20 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Mistake {
             offset,
             path: String::new(),
             message: message.into(),
             hint: None,
-        }
+        }))
+    }
+
+    pub(super) fn mistake(self) -> Mistake {
+        *self.0
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -58,12 +66,12 @@ impl Problem {
 
     /// Prepends a step to the path, when the error leaves that object or array.
     pub(super) fn inside(mut self, step: &str) -> Self {
-        let dot = if self.path.is_empty() || self.path.starts_with('[') {
+        let dot = if self.0.path.is_empty() || self.0.path.starts_with('[') {
             ""
         } else {
             "."
         };
-        self.path = format!("{step}{dot}{}", self.path);
+        self.0.path = format!("{step}{dot}{}", self.0.path);
         self
     }
 }
@@ -386,21 +394,20 @@ impl<'a> Reader<'a> {
 
     /// The part of a string up to its end, an escape, or a byte that must not be there.
     fn plain_run(&mut self) -> &'a str {
-        let rest = self.rest();
-        let bytes = rest.as_bytes();
-        let mut length = 0;
-        while let Some(word) = bytes.get(length..).and_then(<[u8]>::first_chunk) {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        while let Some(word) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
             let plain = plain_bytes(*word);
-            length += plain;
+            self.at += plain;
             if plain < word.len() {
                 break;
             }
         }
-        let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let end = bytes.get(length..).unwrap_or_default();
-        length += end.iter().position(stop).unwrap_or(end.len());
-        self.at += length;
-        rest.get(..length).unwrap_or_default()
+        // The last few bytes of the text.
+        while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
+            self.at += 1;
+        }
+        self.text.get(start..self.at).unwrap_or_default()
     }
 
     fn escape(&mut self) -> Result<char, Problem> {
@@ -520,7 +527,7 @@ mod tests {
         let value = reader.string().map(Cow::into_owned);
         value
             .and_then(|value| reader.end().map(|()| value))
-            .map_err(|p| format!("{}: {}", p.offset, p.message))
+            .map_err(|p| format!("{}: {}", p.0.offset, p.0.message))
     }
 
     #[test]
@@ -589,7 +596,7 @@ mod tests {
         for (text, want) in cases {
             match (Reader::new(text).unsigned(), want) {
                 (Ok(got), Ok(want)) => assert_eq!(got, want, "{text}"),
-                (Err(p), Err(part)) => assert!(p.message.contains(part), "{text}: {p:?}"),
+                (Err(p), Err(part)) => assert!(p.0.message.contains(part), "{text}: {p:?}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }
@@ -636,7 +643,7 @@ mod tests {
     fn nesting_has_an_end() {
         let deep = "[".repeat(100_000);
         let problem = Reader::new(&deep).skip().unwrap_err();
-        assert!(problem.message.contains("nested"), "{}", problem.message);
+        assert!(problem.0.message.contains("nested"), "{problem:?}");
         let allowed = "[".repeat(32) + &"]".repeat(32);
         assert!(Reader::new(&allowed).skip().is_ok());
     }

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use nix::errno::Errno;
 
 use super::findings::{Oddity, Warning};
-use super::json::{At, Problem, Reader, quote};
+use super::json::{At, Mistake, Problem, Reader, quote};
 use super::model::{
     ArchMap, Capabilities, Condition, Flag, KernelVersion, Position, Profile, Rule, Scope,
 };
@@ -67,18 +67,24 @@ impl ParseError {
     }
 
     fn new(name: &str, text: &str, problem: Problem) -> Self {
-        let before = text.get(..problem.offset).unwrap_or(text);
-        let after = text.get(problem.offset..).unwrap_or_default();
+        let Mistake {
+            offset,
+            path,
+            message,
+            hint,
+        } = problem.mistake();
+        let before = text.get(..offset).unwrap_or(text);
+        let after = text.get(offset..).unwrap_or_default();
         Self {
             name: name.into(),
             at: Position::START.after(before),
-            path: if problem.path.is_empty() {
+            path: if path.is_empty() {
                 "".into()
             } else {
-                format!("{}: ", problem.path).into()
+                format!("{path}: ").into()
             },
-            message: problem.message.into(),
-            hint: problem.hint.map(Into::into),
+            message: message.into(),
+            hint: hint.map(Into::into),
             excerpt: excerpt(before, after).into(),
         }
     }
