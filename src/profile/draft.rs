@@ -2,6 +2,7 @@
 
 use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
+use super::mentions::Mentions;
 use super::model::Condition;
 use super::multiplex::{Multiplexed, Multiplexers};
 use super::width::{fits, width_of};
@@ -9,7 +10,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::bpf::high;
 use crate::policy::{self, Abi, Newer, Op, Rules, Width};
-use crate::syscall::{Name, Sysno};
+use crate::syscall::{self, Name, Sysno};
 
 /// More rules than this cannot be meant: a filter has 4096 instructions.
 const MAX_RULES: usize = 1 << 18;
@@ -64,7 +65,7 @@ pub(super) struct Finding {
 }
 
 /// An entry of the profile that counts on the host.
-pub(super) struct Counting<'p> {
+pub(super) struct Entry<'p> {
     pub(super) origin: usize,
     pub(super) names: &'p [Name],
     /// Conditions of which one alternative must hold.
@@ -72,8 +73,8 @@ pub(super) struct Counting<'p> {
     pub(super) action: Action,
 }
 
-impl Counting<'_> {
-    fn is_unconditional(&self) -> bool {
+impl Entry<'_> {
+    pub(super) fn is_unconditional(&self) -> bool {
         self.alternatives
             .iter()
             .all(|conditions| conditions.is_empty())
@@ -108,37 +109,63 @@ impl Draft {
         }
     }
 
-    /// Adds rules for those names of the entry that the architecture has.
-    pub(super) fn add(&mut self, entry: &Counting) -> Result<(), ResolveError> {
-        // Without conditions it says the same of all its names.
-        let of_all = entry.is_unconditional().then(|| {
-            let class = self.class(entry, &[], Class::Unconditional);
-            (class, self.say(entry, false, Vec::new()))
-        });
-        for name in entry.names {
-            if self.places.len() + 2 * entry.alternatives.len() > MAX_RULES {
-                return Err(ResolveError::TooManyRules);
-            }
-            if let Some(sysno) = name.on(self.arch) {
-                if !sysno.is_private() {
-                    self.newest = self.newest.max(Some(sysno.nr));
-                }
+    /// Adds rules for those names of the entries that the architecture has. `mentions` are the names of those
+    /// without conditions.
+    pub(super) fn add(
+        &mut self,
+        entries: &[Entry],
+        mentions: &Mentions,
+    ) -> Result<(), ResolveError> {
+        // They say the same of all their names.
+        let mut unconditional = Vec::new();
+        for entry in entries {
+            let of_all = entry.is_unconditional().then(|| {
+                let class = self.class(entry, &[], Class::Unconditional);
+                (class, self.say(entry, false, Vec::new()))
+            });
+            unconditional.extend(of_all);
+            for name in entry.names {
+                self.has_room_for(2 * entry.alternatives.len())?;
                 match of_all {
-                    Some((class, said)) => self.places.push(Place::new(sysno.nr, class, said)),
-                    None => self.add_conditional(sysno, entry),
+                    None => self.add_conditional(name, entry),
+                    Some((class, said)) if name.index().is_none() => {
+                        if let Some(sysno) = name.on(self.arch) {
+                            self.put(sysno, class, said);
+                        }
+                    }
+                    // Below, by number.
+                    Some(_) => {}
+                }
+                if let Some((call, multiplexer)) = self.multiplexers.find(name) {
+                    self.add_companions(name, call, multiplexer, entry);
                 }
             }
-            if let Some((call, multiplexer)) = self.multiplexers.find(name) {
-                self.add_companions(name, call, multiplexer, entry);
+        }
+        for (sysno, name) in syscall::all_indexed(self.arch) {
+            for entry in mentions.of_name(name) {
+                self.has_room_for(1)?;
+                if let Some(&(class, said)) = unconditional.get(entry) {
+                    self.put(sysno, class, said);
+                }
             }
         }
         Ok(())
     }
 
-    fn add_conditional(&mut self, sysno: Sysno, entry: &Counting) {
-        for conditions in &entry.alternatives {
-            let class = self.class(entry, conditions, Class::Unconditional);
-            self.push(sysno, class, false, conditions, entry);
+    const fn has_room_for(&self, more: usize) -> Result<(), ResolveError> {
+        if self.places.len() + more > MAX_RULES {
+            return Err(ResolveError::TooManyRules);
+        }
+        Ok(())
+    }
+
+    fn add_conditional(&mut self, name: &Name, entry: &Entry) {
+        if let Some(sysno) = name.on(self.arch) {
+            for conditions in &entry.alternatives {
+                let class = self.class(entry, conditions, Class::Unconditional);
+                let (class, said) = self.compare(sysno, class, false, conditions, entry);
+                self.put(sysno, class, said);
+            }
         }
     }
 
@@ -149,7 +176,7 @@ impl Draft {
         name: &Name,
         call: Multiplexed,
         multiplexer: Sysno,
-        entry: &Counting,
+        entry: &Entry,
     ) {
         let selects = Condition {
             index: 0,
@@ -163,17 +190,18 @@ impl Draft {
                     multiplexer: call.by,
                     arch: self.arch,
                 };
-                self.find(entry, about);
+                self.note(entry, about);
             }
             let class = self.class(entry, conditions, Class::CompanionOfUnconditional);
             let others = conditions.iter().filter(|condition| condition.index != 0);
             let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
-            self.push(multiplexer, class, true, &conditions, entry);
+            let (class, said) = self.compare(multiplexer, class, true, &conditions, entry);
+            self.places.push(Place::new(multiplexer.nr, class, said));
         }
     }
 
     /// The class of a rule with these conditions; `unconditional` is that of one without any.
-    fn class(&self, entry: &Counting, conditions: &[Condition], unconditional: Class) -> Class {
+    fn class(&self, entry: &Entry, conditions: &[Condition], unconditional: Class) -> Class {
         match conditions {
             _ if entry.action == self.own_default => Class::AsDefault,
             [] => unconditional,
@@ -181,14 +209,15 @@ impl Draft {
         }
     }
 
-    fn push(
+    /// Adds to what is said that the entry's action is for calls for which these conditions hold.
+    fn compare(
         &mut self,
         sysno: Sysno,
         class: Class,
         is_companion: bool,
         conditions: &[Condition],
-        entry: &Counting,
-    ) {
+        entry: &Entry,
+    ) -> (Class, usize) {
         let conditions: Vec<_> = conditions
             .iter()
             .filter_map(|&Condition { index, op, value }| {
@@ -196,7 +225,7 @@ impl Draft {
                 let too_wide = width == Width::W32 && self.arch.is_64bit() && !fits(op, value);
                 if too_wide {
                     let name = sysno.to_string();
-                    self.find(entry, Oddity::WideConstant { name, index });
+                    self.note(entry, Oddity::WideConstant { name, index });
                 }
                 // Compared in 64 bits, then: that is what such a constant was written for.
                 let width = if too_wide { Width::W64 } else { width };
@@ -209,14 +238,21 @@ impl Draft {
             Class::Conditional if conditions.is_empty() => Class::Unconditional,
             class => class,
         };
-        let said = self.say(entry, is_companion, conditions);
+        (class, self.say(entry, is_companion, conditions))
+    }
+
+    /// Puts a rule in its place that the profile has for the call itself.
+    fn put(&mut self, sysno: Sysno, class: Class, said: usize) {
+        if !sysno.is_private() {
+            self.newest = self.newest.max(Some(sysno.nr));
+        }
         self.places.push(Place::new(sysno.nr, class, said));
     }
 
     /// Adds to what is said; where it is then, is for [`Place::new`].
     fn say(
         &mut self,
-        entry: &Counting,
+        entry: &Entry,
         is_companion: bool,
         conditions: Vec<policy::Condition>,
     ) -> usize {
@@ -231,7 +267,7 @@ impl Draft {
         self.said.len() - 1
     }
 
-    fn find(&mut self, entry: &Counting, about: Oddity) {
+    fn note(&mut self, entry: &Entry, about: Oddity) {
         self.findings.push(Finding {
             origin: entry.origin,
             about,
@@ -254,7 +290,8 @@ impl Draft {
         let mut syscalls = Rules::default();
         // What the last number has, where that is one rule.
         let mut only = None;
-        self.places.sort_unstable();
+        // Stable, because that is quick where most are in order.
+        self.places.sort();
         for &place in &self.places {
             let is_first = syscalls.last().is_none_or(|(last, _)| last != place.nr());
             let said = Some(place.said());

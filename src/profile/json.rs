@@ -499,8 +499,8 @@ const fn plain_bytes(word: [u8; 8]) -> usize {
         word.wrapping_sub(EACH * limit) & !word
     }
     let word = u64::from_le_bytes(word);
-    let quote = less(word ^ EACH * b'"' as u64, 1);
-    let backslash = less(word ^ EACH * b'\\' as u64, 1);
+    let quote = less(word ^ (EACH * b'"' as u64), 1);
+    let backslash = less(word ^ (EACH * b'\\' as u64), 1);
     let stops = (less(word, 0x20) | quote | backslash) & (EACH * 0x80);
     stops.trailing_zeros() as usize / 8
 }

@@ -18,6 +18,7 @@ mod file;
 mod findings;
 mod json;
 mod locate;
+mod mentions;
 mod merge;
 mod model;
 mod multiplex;

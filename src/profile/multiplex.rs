@@ -5,7 +5,7 @@
 //! libseccomp makes two of it (`abi_rule_add` in `src/syscalls.c`).
 
 use crate::arch::Arch;
-use crate::syscall::Sysno;
+use crate::syscall::{Name, Sysno};
 
 /// The other way to a call, on the architectures that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +79,9 @@ impl Multiplexers {
     }
 
     /// The other way to the call of this name, and its multiplexer, if the architecture has it.
-    pub(super) fn find(self, name: &str) -> Option<(Multiplexed, Sysno)> {
+    pub(super) fn find(self, name: &Name) -> Option<(Multiplexed, Sysno)> {
         // Most architectures have none, and no need to look at names.
-        if self.socketcall.or(self.ipc).is_none() {
-            return None;
-        }
+        self.socketcall.or(self.ipc)?;
         let call = multiplexed(name)?;
         let multiplexer = if call.by == SOCKETCALL {
             self.socketcall
@@ -116,7 +114,7 @@ mod tests {
             (Arch::Mips64, "bind", None),
         ];
         for (arch, name, want) in cases {
-            let got = Multiplexers::of(arch).find(name);
+            let got = Multiplexers::of(arch).find(&name.into());
             let got = got.map(|(call, multiplexer)| (multiplexer.nr, call.selector));
             assert_eq!(got, want, "{arch} {name}");
         }

@@ -7,8 +7,9 @@
 use std::collections::HashSet;
 
 use super::dialect::{Dialect, Host, Reading};
-use super::draft::{Counting, Draft, Finding};
+use super::draft::{Draft, Entry, Finding};
 use super::findings::{Oddity, ResolveError, Warning};
+use super::mentions::Mentions;
 use super::model::{Condition, Flag, Position, Profile, Rule};
 use super::nearest::nearest;
 use super::overlap::overlaps;
@@ -79,21 +80,21 @@ impl Profile {
                 unknown.note(name, rule, action)?;
             }
             warnings.extend(unknown.warning(rule));
-            entries.push(Counting {
+            entries.push(Entry {
                 origin,
                 names: &rule.names,
                 alternatives,
                 action,
             });
         }
+        let unconditional = entries.iter().filter(|entry| entry.is_unconditional());
+        let mentions = Mentions::of(unconditional.map(|entry| entry.names));
         let names = entries.iter().map(|entry| entry.names.len()).sum();
         let mut abis = Vec::with_capacity(arches.len());
         let mut findings = Vec::new();
         for arch in arches {
             let mut draft = Draft::new(arch, own_default, reading.arg_width, names);
-            for entry in &entries {
-                draft.add(entry)?;
-            }
+            draft.add(&entries, &mentions)?;
             let (abi, found) = draft.finish(default, reading.unknown);
             abis.push(abi);
             findings.extend(found);

@@ -15,6 +15,7 @@ use crate::arch::{Arch, X32_BIT};
 use table::{NameId, Table};
 
 pub use name::Name;
+pub use table::NAMES;
 pub use width::is_32bit;
 
 /// How a number without a name is written: this and the decimal number (without the x32 bit).
@@ -109,11 +110,18 @@ pub fn parse_unnamed(name: &str) -> Option<u32> {
 
 /// Every named syscall of an architecture, by number.
 pub fn all(arch: Arch) -> impl Iterator<Item = (Sysno, &'static str)> {
+    rows(arch).filter_map(|(sysno, id)| Some((sysno, id.name()?)))
+}
+
+/// As [`all`], with the name's [`Name::index`].
+pub fn all_indexed(arch: Arch) -> impl Iterator<Item = (Sysno, usize)> {
+    rows(arch).map(|(sysno, id)| (sysno, id.index()))
+}
+
+fn rows(arch: Arch) -> impl Iterator<Item = (Sysno, NameId)> {
     let bit = x32_bit(arch);
-    Table::of(arch)
-        .into_iter()
-        .flat_map(Table::rows)
-        .map(move |(nr, name)| (Sysno { arch, nr: nr | bit }, name))
+    let rows = Table::of(arch).into_iter().flat_map(Table::rows);
+    rows.map(move |(nr, id)| (Sysno { arch, nr: nr | bit }, id))
 }
 
 fn named(id: NameId, arch: Arch) -> Option<Sysno> {

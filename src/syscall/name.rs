@@ -51,6 +51,14 @@ impl Name {
         }
     }
 
+    /// Which of the names in the tables it is, if it is one: a number below [`NAMES`](super::NAMES).
+    pub fn index(&self) -> Option<usize> {
+        match &self.0 {
+            Text::InTables(id) => Some(id.index()),
+            Text::Other(_) => None,
+        }
+    }
+
     /// Is it the name of a syscall on any architecture, or a number?
     pub fn is_known(&self) -> bool {
         match &self.0 {

@@ -29,8 +29,12 @@ impl NameId {
         array.get(usize::from(self.0)).copied()
     }
 
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
     pub(super) fn name(self) -> Option<&'static str> {
-        let at = usize::from(self.0);
+        let at = self.index();
         let start = ENDS.get(at).copied()?;
         let end = ENDS.get(at + 1).copied()?;
         TEXT.get(usize::from(start)..usize::from(end))
@@ -90,9 +94,8 @@ impl Table {
     }
 
     /// All of it, by number.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (u32, &'static str)> {
-        let rows = self.by_number.iter();
-        rows.filter_map(|&(nr, id)| Some((nr, id.name()?)))
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u32, NameId)> {
+        self.by_number.iter().copied()
     }
 }
 
@@ -142,8 +145,8 @@ pub(super) struct Union {
 }
 
 pub(super) const UNION: &Union = &Union::of_all();
-/// How many names there are.
-pub(super) const NAMES: usize = UNION.count as usize;
+/// How many names the tables have together.
+pub const NAMES: usize = UNION.count as usize;
 
 static SLOTS: [u16; SLOT_COUNT] = UNION.slots;
 static TEXT: &str = match std::str::from_utf8(&text::<{ text_len() }>()) {
@@ -293,8 +296,11 @@ mod tests {
     /// Two names with one hash would have become one.
     #[test]
     fn no_name_took_the_place_of_another() {
+        let named = |(nr, id): (u32, NameId)| Some((nr, id.name()?));
         let archs = Arch::ALL.into_iter().filter_map(Table::of);
-        let mut tables: Vec<Vec<_>> = archs.map(|table| table.rows().collect()).collect();
+        let mut tables: Vec<Vec<_>> = archs
+            .map(|table| table.rows().filter_map(named).collect())
+            .collect();
         for rows in ALL {
             let want: Vec<_> = (0..rows.len())
                 .map(|at| (rows.get(at).0, rows.get(at).1.text))
