@@ -7,7 +7,6 @@
 //! [`Policy::evaluate`] is the plain reading of a policy. It is kept free of every cleverness, because it
 //! is the truth that compiled programs are checked against.
 
-mod alike;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -16,8 +15,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::syscall::Sysno;
 
-pub use alike::{Alike, settled};
-pub use rules::Rules;
+pub use rules::{Alike, Rules, settled};
 
 /// Rules for every architecture that may make calls, and the answer to those that may not.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,6 @@
 use std::ops::RangeInclusive;
 
 use super::Rule;
-use super::alike::{Alike, Gather};
 
 /// The rules of each syscall, by the kernel's number, and in the order in which they decide.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +14,22 @@ pub struct Rules {
     /// All numbers that have rules, in ascending order.
     spans: Vec<Span>,
     rules: Vec<Rule>,
+}
+
+/// Neighbouring numbers of which the same is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alike<'p> {
+    /// The first number.
+    pub first: u32,
+    /// The last number: the first again where arguments decide.
+    pub last: u32,
+    /// The rules of them all: there are some.
+    pub rules: &'p [Rule],
+}
+
+/// The rule that decides whatever the arguments; `None` where these decide.
+pub fn settled(rules: &[Rule]) -> Option<&Rule> {
+    rules.first().filter(|rule| rule.conditions.is_empty())
 }
 
 /// Numbers without a gap between them, and where their rules are.
@@ -101,19 +116,37 @@ impl Rules {
         &self,
         numbers: RangeInclusive<u32>,
     ) -> impl Iterator<Item = (u32, &[Rule])> + Clone {
-        let (first, last) = numbers.into_inner();
-        let spans = self.spans.get(self.place(first)..).unwrap_or_default();
-        let spans = spans.iter().take_while(move |span| span.first <= last);
-        spans.flat_map(move |&span| {
+        self.spans(numbers).flat_map(|span| {
             let rules = self.of(span);
-            let numbers = span.first.max(first)..=span.last.min(last);
-            numbers.map(move |nr| (nr, rules))
+            (span.first..=span.last).map(move |nr| (nr, rules))
         })
     }
 
-    /// The same, where neighbouring numbers of which the same is said are one.
+    /// The spans of these numbers, as far as they lie among them.
+    fn spans(&self, numbers: RangeInclusive<u32>) -> impl Iterator<Item = Span> + Clone {
+        let (first, last) = numbers.into_inner();
+        let spans = self.spans.get(self.place(first)..).unwrap_or_default();
+        let spans = spans.iter().take_while(move |span| span.first <= last);
+        spans.map(move |span| Span {
+            first: span.first.max(first),
+            last: span.last.min(last),
+            ..*span
+        })
+    }
+
+    /// The same, where neighbours that share rules without conditions are one.
     pub fn alike(&self, numbers: RangeInclusive<u32>) -> impl Iterator<Item = Alike<'_>> {
-        Gather::new(self.range(numbers))
+        self.spans(numbers).flat_map(|span| {
+            let rules = self.of(span);
+            let Span { first, last, .. } = span;
+            let one_by_one = settled(rules).is_none();
+            let starts = first..=if one_by_one { last } else { first };
+            starts.map(move |nr| Alike {
+                first: nr,
+                last: if one_by_one { nr } else { last },
+                rules,
+            })
+        })
     }
 
     /// The numbers alone.
@@ -183,6 +216,7 @@ mod tests {
 
     use super::*;
     use crate::action::Action;
+    use crate::policy::{Condition, Op, Width};
 
     #[test]
     fn it_is_a_map_whatever_the_order() {
@@ -260,5 +294,40 @@ mod tests {
         rules.repeat(u32::MAX);
         map.insert(u32::MAX, vec![rule(5); 2]);
         same(&rules, &map);
+    }
+
+    #[test]
+    fn what_is_settled_goes_together() {
+        const END: u32 = u32::MAX;
+        let rule = |conditions: &[Condition]| Rule {
+            conditions: conditions.to_vec(),
+            action: Action::Allow,
+            origin: 0,
+        };
+        let asks = Condition::new(0, Width::W32, Op::Eq, 1).unwrap();
+        let mut rules = Rules::default();
+        rules.push(1, rule(&[]));
+        for nr in [2, 3, 5] {
+            rules.repeat(nr);
+        }
+        rules.push(6, rule(&[asks]));
+        rules.repeat(7);
+        rules.push(END - 1, rule(&[]));
+        rules.repeat(END);
+        let alike = |first, last| {
+            let alike = rules.alike(first..=last);
+            let alike = alike.inspect(|alike| {
+                assert_eq!(Some(alike.rules), rules.get(alike.last));
+            });
+            alike
+                .map(|alike| (alike.first, alike.last))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            alike(0, END),
+            [(1, 3), (5, 5), (6, 6), (7, 7), (END - 1, END)]
+        );
+        assert_eq!(alike(2, 6), [(2, 3), (5, 5), (6, 6)]);
+        assert_eq!(alike(8, END - 2), []);
     }
 }
