@@ -1,6 +1,7 @@
 //! Enforcing: from a profile to a command that runs under it, or to no command at all.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::profile::Flags;
 use crate::supervise::{self, Duties};
 use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets};
 use crate::sys::signal::{self, Signal};
-use crate::sys::spawn::{Gate, Ready, Seal, Stage};
+use crate::sys::spawn::{Gate, Plan, Ready, Seal, Stage};
 use crate::sys::wait::End;
 use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
@@ -269,13 +270,13 @@ fn look_after(
     held: u64,
     linger: Duration,
 ) -> Result<End, EnforceError> {
-    // Compiled before the fork: after it, each page that is written is copied first.
-    let own = confine::filter(ready.fd_numbers(), None)?;
+    let descriptors = ready.fd_numbers();
     let mut child = ready.spawn().map_err(LaunchError::from)?;
     process::leave_directory();
     let ready = launch::settle(&child, &[])
         .map_err(EnforceError::from)
         .and_then(|()| {
+            let own = confine::filter(descriptors, None)?;
             // What must be read from outside its sandbox has been read: from here on it only waits.
             confine::confine(&own, held, false)?;
             Ok(child.open_gate().map_err(setup("let the command go"))?)
@@ -284,20 +285,28 @@ fn look_after(
         child.abandon();
         return Err(error);
     }
-    // The command runs. It may do so for years.
-    process::give_memory_back();
+    let mut plan = child.take_plan();
     let duties = Duties {
         aside: None,
         linger,
+        at_rest: Some(&mut || rest(&mut plan)),
     };
     let end = supervise::until_end(&child, duties).map_err(setup("wait for the command"))?;
+    // Nobody needs the memory: we end.
+    mem::forget(plan);
     match child.failure() {
         Some(failure) => Err(LaunchError::of(failure, command).into()),
         None => Ok(end),
     }
 }
 
-/// The same, and takes down what is denied meanwhile.
+/// Gives back what a launcher that waits does not need: it may do so for years.
+fn rest(plan: &mut Option<Plan>) {
+    *plan = None;
+    process::give_memory_back();
+}
+
+/// Looks after the command as [`look_after`] does, and takes down what is denied meanwhile.
 fn report_on(
     ready: Ready,
     command: &Command,
@@ -342,12 +351,14 @@ fn report_on(
             return Err(error);
         }
     };
-    process::give_memory_back();
+    let mut plan = child.take_plan();
     let duties = Duties {
         aside: Some((&mut reporter, signals.as_fd())),
         linger,
+        at_rest: Some(&mut || rest(&mut plan)),
     };
     let end = supervise::until_end(&child, duties).map_err(setup("wait for the command"))?;
+    mem::forget(plan);
     if let Some(failure) = child.failure() {
         return Err(LaunchError::of(failure, command).into());
     }

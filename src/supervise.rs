@@ -32,7 +32,12 @@ pub(crate) struct Duties<'a> {
     pub(crate) aside: Option<(&'a mut dyn Aside, BorrowedFd<'a>)>,
     /// How long to wait for the descendants that outlive the command.
     pub(crate) linger: Duration,
+    /// What can wait until the command has run for a moment: many are over by then.
+    pub(crate) at_rest: Option<&'a mut dyn FnMut()>,
 }
+
+/// After which a command is not one of those that are over at once.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Takes signals and passes them on until the command has ended, and waits for its descendants as long as it should.
 ///
@@ -42,13 +47,25 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
     let mut jobs = JobControl::default();
     // A SIGCONT that continued the command, and waits here as well, went to both of us. One that comes later is another.
     let mut continued = false;
+    let mut rest = duties
+        .at_rest
+        .take()
+        .map(|rest| (Instant::now() + MOMENT, rest));
     loop {
         if let Some(end) = reap(child, &mut jobs)? {
             duties.linger()?;
             return Ok(end);
         }
         continued |= wait::was_continued(child.pid());
-        let Some(taken) = duties.take_signal(continued.then(Instant::now))? else {
+        let by = if continued {
+            Some(Instant::now())
+        } else {
+            rest.as_ref().map(|&(at, _)| at)
+        };
+        let Some(taken) = duties.take_signal(by)? else {
+            if !continued && let Some((_, rest)) = rest.take() {
+                rest();
+            }
             continued = false;
             continue;
         };

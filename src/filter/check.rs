@@ -112,10 +112,7 @@ impl<'a> Checker<'a> {
         }
         let is_other = |audit: &u32| archs.contains(*audit) && !self.audits.contains(audit);
         match (archs.first..=archs.last).find(is_other) {
-            Some(audit) => {
-                let call = plain(audit, region.numbers.first);
-                expect(region, call, self.policy.bad_arch)
-            }
+            Some(audit) => expect(region, audit, (0, u32::MAX), self.policy.bad_arch),
             None => Ok(()),
         }
     }
@@ -172,11 +169,7 @@ impl<'a> Checker<'a> {
             }
             next = last.checked_add(1);
             match settled(rules) {
-                Some(rule) => {
-                    if let Some((first, _)) = region.numbers.within(first, last) {
-                        expect(region, plain(audit, first), rule.action)?;
-                    }
-                }
+                Some(rule) => expect(region, audit, (first, last), rule.action)?,
                 None => self.ask(stretch, first, rules, false),
             }
         }
@@ -228,10 +221,7 @@ impl<'a> Checker<'a> {
     ) -> Result<(), CompileError> {
         let Stretch { region, audit, abi } = stretch;
         let want = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(first).0);
-        match region.numbers.within(first, last) {
-            Some((first, _)) => expect(region, plain(audit, first), want),
-            None => Ok(()),
-        }
+        expect(region, audit, (first, last), want)
     }
 
     /// Compares program and policy where arguments decide.
@@ -271,12 +261,25 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Does the program give all calls of a region, such as this one, this answer?
-fn expect(region: &Region<'_>, call: Call, want: Action) -> Result<(), CompileError> {
+/// Does the program give calls of an architecture this answer, as far as these numbers are in the region?
+fn expect(
+    region: &Region<'_>,
+    audit: u32,
+    (first, last): (u32, u32),
+    want: Action,
+) -> Result<(), CompileError> {
     let want = want.to_ret();
+    if region.answer == Some(want) {
+        return Ok(());
+    }
+    let Some((nr, _)) = region.numbers.within(first, last) else {
+        return Ok(());
+    };
     match region.answer {
-        Some(got) if got == want => Ok(()),
-        Some(got) => Err(Mismatch { call, want, got }.into()),
+        Some(got) => {
+            let call = plain(audit, nr);
+            Err(Mismatch { call, want, got }.into())
+        }
         // It looks at arguments that do not matter: not what we compile.
         None => Err(Unfollowed { pc: region.pc }.into()),
     }

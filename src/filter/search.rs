@@ -47,7 +47,7 @@ impl Map {
 
     /// The same map where some values are decided already and do not occur any more.
     pub(super) fn without(&self, decided: impl Fn(&Run) -> bool) -> Self {
-        let mut rest = Self::default();
+        let mut rest = Self(Vec::with_capacity(self.0.len()));
         for &run in self.0.iter().filter(|run| !decided(run)) {
             rest.push(run);
         }
@@ -112,7 +112,7 @@ fn partition<'r>(dag: &Dag, load: Load, runs: &'r [Run]) -> Vec<&'r [Run]> {
         }
         best.push(cheapest);
     }
-    let mut groups = Vec::new();
+    let mut groups = Vec::with_capacity(runs.len());
     let mut end = runs.len();
     while let Some(&(_, from)) = best.get(end).filter(|_| end > 0) {
         groups.extend(runs.get(from..end));

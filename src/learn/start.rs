@@ -100,7 +100,10 @@ fn seize(start: Start, caller: Caller, live: &Arc<Live>) -> Result<Begun<'_>, Le
         Ok(tracer)
     });
     match ready {
-        Ok(tracer) => Ok((Arc::new(child), tracer)),
+        Ok(tracer) => {
+            drop(child.take_plan());
+            Ok((Arc::new(child), tracer))
+        }
         Err(error) => {
             child.abandon();
             Err(error)
@@ -149,6 +152,7 @@ fn filter_first<'a>(
     if child.failure().is_none() {
         live.set_executed();
     }
+    drop(child.take_plan());
     let tracer = Tracer::beside(child.pid(), live, desk);
     Ok(Some((Arc::new(child), tracer)))
 }

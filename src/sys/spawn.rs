@@ -28,6 +28,7 @@ use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::caps::{self, CapDrop};
@@ -91,12 +92,14 @@ pub(crate) struct Plan {
     seal: Option<Seal>,
     /// The launch secret, once it is drawn.
     secret: [u64; 3],
-    report: Report,
+    report: Arc<Report>,
 }
 
 // SAFETY: the pointers lead to the heap memory of strings that the plan owns (or leaked, for the one that
 // it may write); nothing of it belongs to a thread.
 unsafe impl Send for Plan {}
+// SAFETY: as above; through a shared reference nothing is written.
+unsafe impl Sync for Plan {}
 
 /// A step between fork and exec, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +203,7 @@ impl Plan {
             caps: None,
             seal: None,
             secret: [0; 3],
-            report: Report::new()?,
+            report: Arc::new(Report::new()?),
         })
     }
 
@@ -403,7 +406,8 @@ impl Ready {
                     pidfd,
                     gate: Some(gate),
                     news,
-                    report: plan.report,
+                    report: Arc::clone(&plan.report),
+                    plan: Some(plan),
                 })
             }
         }
@@ -535,7 +539,8 @@ pub(crate) struct Child {
     gate: Option<PipeWriter>,
     /// What the child has to say: see [`Link::ready`].
     news: File,
-    report: Report,
+    report: Arc<Report>,
+    plan: Option<Plan>,
 }
 
 impl Child {
@@ -565,6 +570,12 @@ impl Child {
             Err(error) if errno_of(&error) != Errno::EPIPE => Err(errno_of(&error)),
             _ => Ok(()),
         }
+    }
+
+    /// Our copy of what the child goes by, to be freed when nobody waits: to free memory is to write, and each page that
+    /// is written after the fork is copied first.
+    pub(crate) fn take_plan(&mut self) -> Option<Plan> {
+        self.plan.take()
     }
 
     /// Takes the listener of the child's filter, as soon as it is installed. The child waits then, for
