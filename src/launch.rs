@@ -135,7 +135,7 @@ pub(crate) fn become_command(command: &Command) -> LaunchError {
 }
 
 /// Makes a launcher that stays fit to stay: it adopts orphans, nobody can reach into it, and it holds none
-/// of the command's files open, but for `kept`. The child must still be behind its gate, and must not inherit any of it.
+/// of the command's files open, but for `kept`. The child must not be past its gate, and not inherit any of it.
 pub(crate) fn settle(child: &Child, kept: &[i32]) -> Result<(), LaunchError> {
     process::become_subreaper().map_err(setup("become a subreaper"))?;
     process::set_undumpable().map_err(setup("make the launcher undumpable"))?;

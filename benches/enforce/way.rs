@@ -22,6 +22,7 @@ pub(crate) enum Way {
     Ours,
     OursExec,
     OursReport,
+    Floor,
     Bwrap,
     Firejail,
     Crun,
@@ -31,11 +32,12 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Plain,
         Self::Ours,
         Self::OursExec,
         Self::OursReport,
+        Self::Floor,
         Self::Bwrap,
         Self::Firejail,
         Self::Crun,
@@ -50,6 +52,7 @@ impl Way {
             Self::Ours => "seccomp-run --enforce",
             Self::OursExec => "seccomp-run --enforce --exec",
             Self::OursReport => "seccomp-run --enforce --report",
+            Self::Floor => "static C, compiled before",
             Self::Bwrap => "bwrap --seccomp",
             Self::Firejail => "firejail --seccomp",
             Self::Crun => "crun run",
@@ -62,6 +65,7 @@ impl Way {
     const fn program(self) -> Option<&'static str> {
         match self {
             Self::Plain | Self::Ours | Self::OursExec | Self::OursReport => None,
+            Self::Floor => Some("cc"),
             Self::Bwrap => Some("bwrap"),
             Self::Firejail => Some("firejail"),
             Self::Crun => Some("crun"),
@@ -91,7 +95,7 @@ impl Launcher {
         let mut program = None;
         let mut command: Vec<String> = command.iter().map(|&word| word.into()).collect();
         let before = match way {
-            Way::Plain => vec![],
+            Way::Plain | Way::Floor => vec![],
             Way::Ours => vec![OURS, "--enforce", &profile, "--"],
             Way::OursExec => vec![OURS, "--enforce", &profile, "--exec", "--"],
             Way::OursReport => vec![OURS, "--enforce", &profile, "--report", "--"],
@@ -109,6 +113,10 @@ impl Launcher {
                 fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?;
                 before.extend([file.as_raw_fd().to_string(), "--".into()]);
                 program = Some(file);
+            }
+            Way::Floor => {
+                before.push(build_floor(scene)?);
+                before.push(scene.profiles.program.display().to_string());
             }
             Way::Crun | Way::Runc => {
                 let bundle = scene.dir.join(format!("{way:?}"));
@@ -151,6 +159,17 @@ impl Launcher {
     pub(crate) fn time(&self, dir: &Path) -> Outcome<Duration> {
         self.start(dir)?.end()
     }
+}
+
+/// The path of the least that a launcher can be: a C program that is linked like ours.
+fn build_floor(scene: &Scene<'_>) -> Outcome<String> {
+    let source = scene.dir.join("floor.c");
+    fs::write(&source, include_str!("floor.c"))?;
+    let program = scene.dir.join("floor").display().to_string();
+    let source = source.display().to_string();
+    let words = ["cc", "-O2", "-static-pie", "-o", &program, &source];
+    Running::start(&words, scene.dir, false, LIMIT)?.end()?;
+    Ok(program)
 }
 
 /// A container with the host's `/usr`, in two namespaces of its own.

@@ -7,7 +7,7 @@
 //!                       search    the questions that find a value's place in a map
 //!                       dag       everything said once
 //!                       emit      instructions
-//!                       check     the program against Policy::evaluate
+//!                       check     the program against the policy, for all numbers
 //! ```
 //!
 //! What makes a good program: calls that are allowed whatever their arguments are found so by the kernel

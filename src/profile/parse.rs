@@ -285,6 +285,8 @@ fn read_fields(
             }
             "disabled" => reader.skip()?,
             _ => {
+                // As many as usual: to grow is to move all of them, and room that is not touched costs nothing.
+                found.rules.reserve(64);
                 reader.array(|reader| {
                     found.rules.push(rule(reader, names, warnings)?);
                     Ok(())
