@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::time::Duration;
 
 use caps::{Capability, CapsHashSet};
@@ -16,10 +16,10 @@ use crate::launch::{self, LaunchError, setup};
 use crate::peek;
 use crate::policy::Policy;
 use crate::profile::Flags;
-use crate::supervise::{self, Duties};
+use crate::supervise::{self, Aside, Duties};
 use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets};
 use crate::sys::signal::{self, Signal};
-use crate::sys::spawn::{Gate, Plan, Ready, Seal, Stage};
+use crate::sys::spawn::{Child, Gate, Ready, Seal, Stage};
 use crate::sys::wait::End;
 use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
@@ -285,25 +285,34 @@ fn look_after(
         child.abandon();
         return Err(error);
     }
-    let mut plan = child.take_plan();
-    let duties = Duties {
-        aside: None,
-        linger,
-        at_rest: Some(&mut || rest(&mut plan)),
-    };
-    let end = supervise::until_end(&child, duties).map_err(setup("wait for the command"))?;
-    // Nobody needs the memory: we end.
-    mem::forget(plan);
+    let end = until_end(&mut child, None, linger)?;
     match child.failure() {
         Some(failure) => Err(LaunchError::of(failure, command).into()),
         None => Ok(end),
     }
 }
 
-/// Gives back what a launcher that waits does not need: it may do so for years.
-fn rest(plan: &mut Option<Plan>) {
-    *plan = None;
-    process::give_memory_back();
+/// Waits for the end of a command that runs, and reports meanwhile.
+fn until_end(
+    child: &mut Child,
+    reporting: Option<(&mut Reporter, BorrowedFd<'_>)>,
+    linger: Duration,
+) -> Result<End, LaunchError> {
+    let mut plan = child.take_plan();
+    let mut rest = || {
+        // What a launcher that waits does not need: it may do so for years.
+        plan = None;
+        process::give_memory_back();
+    };
+    let duties = Duties {
+        aside: reporting.map(|(reporter, signals)| (reporter as &mut dyn Aside, signals)),
+        linger,
+        at_rest: Some(&mut rest),
+    };
+    let end = supervise::until_end(child, duties).map_err(setup("wait for the command"))?;
+    // Nobody needs the memory: we end.
+    mem::forget(plan);
+    Ok(end)
 }
 
 /// Looks after the command as [`look_after`] does, and takes down what is denied meanwhile.
@@ -351,14 +360,7 @@ fn report_on(
             return Err(error);
         }
     };
-    let mut plan = child.take_plan();
-    let duties = Duties {
-        aside: Some((&mut reporter, signals.as_fd())),
-        linger,
-        at_rest: Some(&mut || rest(&mut plan)),
-    };
-    let end = supervise::until_end(&child, duties).map_err(setup("wait for the command"))?;
-    mem::forget(plan);
+    let end = until_end(&mut child, Some((&mut reporter, signals.as_fd())), linger)?;
     if let Some(failure) = child.failure() {
         return Err(LaunchError::of(failure, command).into());
     }

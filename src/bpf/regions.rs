@@ -25,11 +25,6 @@ impl Values<'_> {
         (self.first..=self.last).contains(&value) && !self.but.contains(&value)
     }
 
-    /// Is it only one?
-    pub const fn is_single(&self) -> bool {
-        self.first == self.last
-    }
-
     /// Those from `first` to `last`, as far as they are among these: the smallest and the largest.
     pub fn within(&self, first: u32, last: u32) -> Option<(u32, u32)> {
         let span = Span {

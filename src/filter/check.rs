@@ -7,7 +7,7 @@ use std::iter;
 use std::ops::ControlFlow;
 
 use super::CompileError;
-use super::points::{arguments, plain};
+use super::points::{arguments, plain, share};
 use crate::action::Action;
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::regions::{Region, Unfollowed, regions};
@@ -226,7 +226,7 @@ impl<'a> Checker<'a> {
 
     /// Compares program and policy where arguments decide.
     fn arguments(&self, vm: &Vm) -> Result<(), Mismatch> {
-        let share = ARGUMENT_POINTS / self.asking.len().max(1);
+        let share = share(ARGUMENT_POINTS, self.asking.len());
         let mut calls = Vec::new();
         for asking in &self.asking {
             let Asking {

@@ -241,7 +241,6 @@ impl Dag {
 struct Index {
     /// A power of two, at most half of them taken.
     slots: Vec<Option<NodeId>>,
-    taken: usize,
 }
 
 /// A place of the [`Index`] that is free.
@@ -252,7 +251,6 @@ impl Index {
     fn with_room(nodes: usize) -> Self {
         Self {
             slots: vec![None; 2 * nodes.next_power_of_two()],
-            taken: 0,
         }
     }
 
@@ -270,21 +268,22 @@ impl Index {
         Err(Slot(at))
     }
 
-    /// Adds a node at its place.
-    fn put(&mut self, Slot(at): Slot, id: NodeId, nodes: &[Node]) {
-        if let Some(slot) = self.slots.get_mut(at) {
-            *slot = Some(id);
-        }
-        self.taken += 1;
-        if self.taken * 2 > self.slots.len() {
-            let ids: Vec<NodeId> = self.slots.iter().copied().flatten().collect();
+    /// Adds the last of these nodes at its place.
+    fn put(&mut self, slot: Slot, id: NodeId, nodes: &[Node]) {
+        self.set(slot, id);
+        if nodes.len() * 2 > self.slots.len() {
             *self = Self::with_room(self.slots.len());
-            for id in ids {
-                let slot = nodes.get(id.index()).map(|node| self.find(nodes, node));
-                if let Some(Err(slot)) = slot {
-                    self.put(slot, id, nodes);
+            for (id, node) in (0..).map(NodeId).zip(nodes) {
+                if let Err(slot) = self.find(nodes, node) {
+                    self.set(slot, id);
                 }
             }
+        }
+    }
+
+    fn set(&mut self, Slot(at): Slot, id: NodeId) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Some(id);
         }
     }
 }

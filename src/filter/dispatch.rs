@@ -139,9 +139,9 @@ impl<'a> Decider<'a> {
     /// Puts a section into the map.
     fn section(&mut self, map: &mut Map, section: Section, gate: Option<NodeId>) {
         let (arch, mut start, end) = section;
-        let gate = gate.filter(|_| arch == Arch::NATIVE);
-        for (&nr, gate) in self.gated.iter().zip(gate.into_iter().cycle()) {
-            if (start..=end).contains(&nr) {
+        if let Some(gate) = gate.filter(|_| arch == Arch::NATIVE) {
+            let section = start..=end;
+            for &nr in self.gated.iter().filter(|nr| section.contains(nr)) {
                 if start < nr {
                     self.ungated(map, arch, start..=nr - 1);
                 }

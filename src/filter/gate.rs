@@ -1,10 +1,10 @@
 //! The launch gate: the launcher's own last calls need not be in the profile.
 //!
 //! The child that installs the filter must still call `execve`, and `exit_group` should that fail; before it, `read`
-//! where it waits for its launcher, and `sendmsg` where it hands a listener over. A program that is made to install a filter calls `close` and
-//! `munmap` on our behalf. None of them has arguments 3 to 5; a random 192-bit secret in
-//! these registers lets the calls through. The child makes the secret itself after fork and patches it into the checked program, so
-//! no other process ever holds it, and after the exec it is nowhere in the new image.
+//! where it waits for its launcher, and `sendmsg` where it hands a listener over. A program that is made to install a
+//! filter calls `close` and `munmap` on our behalf. None of them has arguments 3 to 5; a random 192-bit secret in these
+//! registers lets the calls through. The child makes the secret itself after fork and patches it into the checked
+//! program, so no other process ever holds it, and after the exec it is nowhere in the new image.
 //!
 //! The comparison gathers all differences by `XOR` and `OR` and looks at them once: how long it takes says
 //! nothing about how much was right.

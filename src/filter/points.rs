@@ -37,11 +37,16 @@ pub fn points(policy: &Policy, limit: usize) -> Vec<Call> {
         })
         .filter(|(_, _, rules)| rules.iter().any(|rule| !rule.conditions.is_empty()))
         .collect();
-    let share = (limit / checked.len().max(1)).max(LEAST);
+    let share = share(limit, checked.len());
     for (arch, nr, rules) in checked {
         arguments(plain(arch.audit(), nr), rules, share, &mut calls);
     }
     calls
+}
+
+/// How many of about `limit` calls for arguments each of so many syscalls gets.
+pub(super) fn share(limit: usize, syscalls: usize) -> usize {
+    (limit / syscalls.max(1)).max(LEAST)
 }
 
 /// A call without arguments.
@@ -201,4 +206,16 @@ pub(super) fn around(condition: Condition) -> impl Iterator<Item = u64> {
 
 fn highest(mask: u64) -> u64 {
     mask.checked_ilog2().map_or(0, |bit| 1 << bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_syscall_gets_its_share_and_never_less_than_the_least() {
+        for (syscalls, want) in [(0, 2048), (1, 2048), (4, 512), (64, LEAST), (5000, LEAST)] {
+            assert_eq!(share(2048, syscalls), want, "{syscalls}");
+        }
+    }
 }

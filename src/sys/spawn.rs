@@ -387,10 +387,7 @@ impl Ready {
                     go: reader.as_raw_fd(),
                     ready: teller.as_raw_fd(),
                 };
-                // Our own copy of the other end would keep the end of file from us. It is not used again.
-                // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
-                unsafe { libc::close(gate.as_raw_fd()) };
-                let outcome = plan.steps(Some(&link));
+                let outcome = close(&gate).and_then(|()| plan.steps(Some(&link)));
                 plan.leave(outcome)
             }
             pid => {
@@ -412,6 +409,17 @@ impl Ready {
             }
         }
     }
+}
+
+/// Closes the child's own copy of the gate's other end, which would keep the end of file from it. It is not used again.
+/// Async-signal-safe.
+fn close(gate: &PipeWriter) -> Result<(), Failure> {
+    // SAFETY: closes a descriptor that is open and that nothing in this process touches any more.
+    let closed = check(libc::c_long::from(unsafe { libc::close(gate.as_raw_fd()) }));
+    closed.map(drop).map_err(|errno| Failure {
+        stage: Stage::Gate,
+        errno,
+    })
 }
 
 /// `exit_group` with the launch secret in the arguments that it ignores. Async-signal-safe.
