@@ -5,6 +5,9 @@
 //! and installs a filter of its own, from the same compiler: it can wait, signal the one command, stop and
 //! end itself, and write to standard error. Whoever overwrites it gains nothing.
 //!
+//! It also forks its witnesses ([`crate::witness`]), when the command has run for a moment. They, and from then on the
+//! launcher, are under a second filter, which takes back all that only this needs.
+//!
 //! A launcher that reports denied calls must do more: answer them, kill for them, and read what `/proc` says of the
 //! caller. It can open files, but only to read them, and write to the report alone.
 
@@ -76,24 +79,46 @@ pub(crate) fn confine(filter: &Filter, held: u64, reports: bool) -> Result<(), C
         .map_err(failed("install its filter"))
 }
 
+/// The filter that is installed over the first when nobody is to be forked any more, for the launcher and its witnesses.
+pub(crate) fn for_good() -> Result<Filter, ConfineError> {
+    Ok(Filter::compile(&for_good_policy(), &Options::default())?)
+}
+
+fn for_good_policy() -> Policy {
+    let refused = FORKING
+        .iter()
+        .enumerate()
+        .filter_map(|(origin, (name, _))| {
+            let sysno = Sysno::parse(Arch::NATIVE, name)?;
+            let rule = Rule {
+                conditions: Vec::new(),
+                action: NOT_ALLOWED,
+                origin,
+            };
+            Some((sysno.nr, [rule]))
+        });
+    native(Action::Allow, refused.collect())
+}
+
 /// What the launcher may do from here on. Everything else fails with `EPERM`: were it killed instead, a
 /// mistake here would leave the command without anybody who passes its signals on.
 fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Policy {
     let ours = u64::from(std::process::id());
     let exec = u64::from(libc::PROT_EXEC.cast_unsigned());
     let continued = u64::from((libc::WCONTINUED | libc::WNOHANG).unsigned_abs());
-    let rules: [(&str, &[Given]); 27] = [
+    let rules: [(&str, &[Given]); 28] = [
         // Its work.
         ("rt_sigtimedwait", &[]),
         ("wait4", &[]),
         ("waitid", &[(3, Op::Eq, continued)]),
-        ("pidfd_send_signal", &[(0, Op::Eq, command)]),
         ("write", &[(0, Op::Eq, 2)]),
         ("write", &[(0, Op::Eq, gate)]),
         ("read", &[(0, Op::Eq, news)]),
         // Following job control.
         ("tgkill", &[(0, Op::Eq, ours)]),
         ("getsid", &[(0, Op::Eq, 0)]),
+        ("getpgid", &[]),
+        ("getppid", &[]),
         ("getpid", &[]),
         ("gettid", &[]),
         ("rt_sigprocmask", &[]),
@@ -116,9 +141,13 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
         ("clock_gettime", &[]),
         ("gettimeofday", &[]),
     ];
-    let more = reporting.map(more).unwrap_or_default();
+    let more = match reporting {
+        // It has a descriptor of the command and those of its witnesses, and no way to get another.
+        None => vec![("pidfd_send_signal", vec![])],
+        Some(reporting) => more(command, reporting),
+    };
     let more = more.iter().map(|(name, given)| (*name, given.as_slice()));
-    let rules = rules.into_iter().chain(more).enumerate();
+    let rules = rules.into_iter().chain(FORKING).chain(more).enumerate();
     let syscalls: Rules = rules
         .filter_map(|(origin, (name, given))| {
             // A name that this architecture lacks is one that the launcher does not call here.
@@ -132,7 +161,39 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
             Some((sysno.nr, [rule]))
         })
         .collect();
-    let default = Action::Errno(1);
+    native(NOT_ALLOWED, syscalls)
+}
+
+/// `EPERM`.
+const NOT_ALLOWED: Action = Action::Errno(1);
+
+/// What forking the witnesses takes. The filter that ends it refuses all that these calls can do.
+///
+/// One condition each: a start waits until this is compiled.
+const FORKING: [(&str, &[Given]); 5] = [
+    (
+        "clone",
+        &[(CLONE_FLAGS, Op::Eq, number(process::FORK_FLAGS))],
+    ),
+    // A group of its own. Of others only a witness can be given one: not who executed something.
+    ("setpgid", &[(1, Op::Eq, 0)]),
+    // PR_SET_PDEATHSIG and PR_SET_NAME. The odd numbers between them only ask.
+    ("prctl", &[(0, Op::MaskedEq(0xffff_fff1), 1)]),
+    ("close_range", &[]),
+    // No flags: no listener.
+    ("seccomp", &[(1, Op::Eq, 0)]),
+];
+
+/// Where `clone` has its flags.
+const CLONE_FLAGS: u8 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
+
+const fn number(value: i32) -> u64 {
+    // A constant of the kernel, which is none below 0.
+    value.cast_unsigned() as u64
+}
+
+/// A policy for this machine's own calls alone.
+fn native(default: Action, syscalls: Rules) -> Policy {
     let abi = Abi {
         arch: Arch::NATIVE,
         default,
@@ -146,8 +207,7 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
 }
 
 /// What reporting takes besides.
-fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
-    let number = |signal: i32| u64::from(signal.unsigned_abs());
+fn more(command: u64, reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
     let (kill, trap) = (number(libc::SIGKILL), number(libc::SIGSYS));
     let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
     let only_reads = (2, Op::MaskedEq(u64::from(writes.unsigned_abs())), 0);
@@ -167,7 +227,9 @@ fn more(reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
         // Killing, and telling of a trapped call.
         ("rt_tgsigqueueinfo", vec![(2, Op::Eq, trap)]),
         ("pidfd_open", vec![]),
+        ("pidfd_send_signal", vec![(0, Op::Eq, command)]),
         ("pidfd_send_signal", vec![(1, Op::Eq, kill)]),
+        ("pidfd_send_signal", vec![(1, Op::Eq, number(libc::SIGURG))]),
         ("tgkill", vec![(2, Op::Eq, kill)]),
     ];
     for request in LISTENER_REQUESTS {
@@ -216,8 +278,11 @@ mod tests {
         let (receive, add) = (LISTENER_REQUESTS[0], libc::SECCOMP_IOCTL_NOTIF_ADDFD);
         let seize = u64::from(libc::PTRACE_SEIZE);
         let poke = u64::from(libc::PTRACE_POKEDATA);
+        let fork = number(process::FORK_FLAGS);
+        let thread = number(libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND);
+        let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         // The call, and which launchers may make it: a plain one, one that reports.
-        let cases: [(&str, [u64; 3], [bool; 2]); 29] = [
+        let cases: [(&str, [u64; 3], [bool; 2]); 39] = [
             ("wait4", [u64::MAX, 0, 0], [true, true]),
             // It may ask for a continued child, not for another's status.
             ("waitid", [1, 0, 0], [false, false]),
@@ -228,8 +293,20 @@ mod tests {
             ("read", [6, 0, 0], [true, true]),
             ("read", [9, 0, 0], [false, true]),
             ("pidfd_send_signal", [4, 15, 0], [true, true]),
-            ("pidfd_send_signal", [9, 9, 0], [false, true]),
-            ("pidfd_send_signal", [9, 19, 0], [false, false]),
+            ("pidfd_open", [1, 0, 0], [false, true]),
+            // A witness, by what wakes or ends it. Who reports can have a descriptor of anybody.
+            ("pidfd_send_signal", [9, 9, 0], [true, true]),
+            ("pidfd_send_signal", [9, 23, 0], [true, true]),
+            ("pidfd_send_signal", [9, 19, 0], [true, false]),
+            ("clone", [fork, fork, 0], [true, true]),
+            ("clone", [thread, thread, 0], [false, false]),
+            ("setpgid", [0, 0, 0], [true, true]),
+            ("setpgid", [0, 7, 0], [false, false]),
+            ("prctl", [15, 0, 0], [true, true]),
+            // Dumpable again.
+            ("prctl", [4, 1, 0], [false, false]),
+            ("seccomp", [1, 0, 0], [true, true]),
+            ("seccomp", [1, listener, 0], [false, false]),
             ("openat", [0, 0, read_only], [false, true]),
             ("openat", [0, 0, create], [false, false]),
             ("openat", [0, 0, 1], [false, false]),
@@ -252,6 +329,12 @@ mod tests {
         for (name, args, want) in cases {
             let got = policies.each_ref().map(|policy| allows(policy, name, args));
             assert_eq!(got, want, "{name} {args:x?}");
+        }
+        // What is taken back is all that forking takes, and nothing that waiting takes.
+        let for_good = for_good_policy();
+        for (name, args, _) in cases {
+            let taken = FORKING.iter().any(|(forking, _)| *forking == name);
+            assert_eq!(allows(&for_good, name, args), !taken, "{name} {args:x?}");
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::sys::spawn::{Child, Gate, Ready, Seal, Stage};
 use crate::sys::wait::End;
 use crate::sys::{Errno, process, seccomp};
 use crate::syscall::Sysno;
+use crate::witness::Witnesses;
 
 /// What to run, under what.
 pub(crate) struct Request {
@@ -302,7 +303,13 @@ fn until_end(
     let mut rest = || {
         // What a launcher that waits does not need: it may do so for years.
         plan = None;
+        let for_good = confine::for_good().ok()?;
         process::give_memory_back();
+        let settle = || seccomp::install(for_good.program(), 0).map(drop);
+        let witnesses = Witnesses::summon(&settle);
+        // Were it refused, who overwrites the launcher could have more processes that can do as little.
+        let _ = settle();
+        witnesses.ok()
     };
     let duties = Duties {
         aside: reporting.map(|(reporter, signals)| (reporter as &mut dyn Aside, signals)),

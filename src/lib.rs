@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | 0 | `action`, `arch`, `bpf` | vocabulary, pure |
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
-//! | 1 | `syscall`, `exit`, `command`, `descendants`, `output` | names, exit codes, processes, files |
+//! | 1 | `syscall`, `exit`, `command`, `descendants`, `witness`, `output` | names, exit codes, processes, files |
 //! | 2 | `policy`, `recording` | the two waists |
 //! | 2 | `groups` | what syscalls are for |
 //! | 3 | `grants` | which syscalls are dangerous |
@@ -72,3 +72,4 @@ mod supervise;
 mod sys;
 pub mod syscall;
 mod trace;
+mod witness;

@@ -12,6 +12,7 @@ use crate::sys::signal::{self, Signal, Taken};
 use crate::sys::spawn::Child;
 use crate::sys::wait::{self, Block, Change, End};
 use crate::sys::{Errno, process};
+use crate::witness::Witnesses;
 
 /// Something else that the launcher attends to while the command runs.
 pub(crate) trait Aside {
@@ -32,12 +33,12 @@ pub(crate) struct Duties<'a> {
     pub(crate) aside: Option<(&'a mut dyn Aside, BorrowedFd<'a>)>,
     /// How long to wait for the descendants that outlive the command.
     pub(crate) linger: Duration,
-    /// What can wait until the command has run for a moment: many are over by then.
-    pub(crate) at_rest: Option<&'a mut dyn FnMut()>,
+    /// What can wait until the command has run for a moment: many are over by then. Forks the witnesses, where it can.
+    pub(crate) at_rest: Option<&'a mut dyn FnMut() -> Option<Witnesses>>,
 }
 
 /// After which a command is not one of those that are over at once.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// Takes signals and passes them on until the command has ended, and waits for its descendants as long as it should.
 ///
@@ -51,8 +52,11 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
         .at_rest
         .take()
         .map(|rest| (Instant::now() + MOMENT, rest));
+    let mut witnesses = None;
     loop {
         if let Some(end) = reap(child, &mut jobs)? {
+            // They are no descendants of the command.
+            drop(witnesses);
             duties.linger()?;
             return Ok(end);
         }
@@ -64,14 +68,19 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
         };
         let Some(taken) = duties.take_signal(by)? else {
             if !continued && let Some((_, rest)) = rest.take() {
-                rest();
+                witnesses = rest();
             }
             continued = false;
             continue;
         };
         continued |= wait::was_continued(child.pid());
-        if taken.signal != Signal::CONT || !continued {
-            forward(child, taken);
+        let mut has_it = || match &mut witnesses {
+            _ if taken.signal == Signal::CONT && continued => true,
+            Some(witnesses) => witnesses.saw_it_go_to_all(child.pid(), &taken),
+            None => false,
+        };
+        if !is_ours(taken) && !has_it() {
+            pass_on(child, taken);
         }
         jobs.taken(taken.signal);
     }
@@ -204,15 +213,19 @@ const fn is_job_stop(signal: Signal) -> bool {
     matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU)
 }
 
-/// Passes a signal on to the command, unless it has it already or it concerns only us.
+/// Passes a signal on to the command, unless it has it from the terminal or it concerns only us.
 pub(crate) fn forward(child: &Child, taken: Taken) {
     if !is_ours(taken) {
-        // ESRCH: it has ended, and the next wait tells. EPERM: it changed its user, and we may not.
-        let _ = signal::pass_on(child.pidfd(), taken);
+        pass_on(child, taken);
     }
 }
 
-/// Is this signal not meant for the command?
+fn pass_on(child: &Child, taken: Taken) {
+    // ESRCH: it has ended, and the next wait tells. EPERM: it changed its user, and we may not.
+    let _ = signal::pass_on(child.pidfd(), taken);
+}
+
+/// Is this signal not meant for the command, or does it have it from the terminal?
 fn is_ours(taken: Taken) -> bool {
     let Taken {
         signal,

@@ -19,22 +19,26 @@ const LAUNCHERS: [Way; 6] = [
 pub(crate) fn measure(scene: &Scene<'_>) -> Outcome<()> {
     let (launchers, notes) = way::ready(&LAUNCHERS, &["sleep", "60"], scene);
     println!(
-        "{:<32}{:>10}{:>10}{:>10}{:>14}",
-        "a launcher that waits", "VmRSS kB", "RssAnon", "Pss", "wake-ups / s"
+        "{:<32}{:>10}{:>10}{:>10}{:>10}{:>14}",
+        "a launcher that waits", "processes", "VmRSS kB", "RssAnon", "Pss", "wake-ups / s"
     );
     for launcher in launchers {
         let running = launcher.start(scene.dir)?;
         thread::sleep(Duration::from_millis(500));
-        let pid = running.pid();
-        let before = wake_ups(pid)?;
+        let all = processes(running.pid())?;
+        let sum = |file, name| all.iter().map(|&pid| field(pid, file, name)).sum();
+        // How often they were put on a processor because they had waited.
+        let wake_ups = || -> Outcome<u64> { sum("status", "voluntary_ctxt_switches:") };
+        let before = wake_ups()?;
         thread::sleep(Duration::from_secs(1));
-        let woken = wake_ups(pid)? - before;
-        let rss = field(pid, "status", "VmRSS:")?;
-        let anon = field(pid, "status", "RssAnon:")?;
-        let pss = field(pid, "smaps_rollup", "Pss:")?;
+        let woken = wake_ups()? - before;
+        let rss: u64 = sum("status", "VmRSS:")?;
+        let anon: u64 = sum("status", "RssAnon:")?;
+        let pss: u64 = sum("smaps_rollup", "Pss:")?;
         println!(
-            "{:<32}{rss:>10}{anon:>10}{pss:>10}{woken:>14}",
-            launcher.way.title()
+            "{:<32}{:>10}{rss:>10}{anon:>10}{pss:>10}{woken:>14}",
+            launcher.way.title(),
+            all.len()
         );
     }
     for note in notes {
@@ -43,9 +47,20 @@ pub(crate) fn measure(scene: &Scene<'_>) -> Outcome<()> {
     Ok(())
 }
 
-/// How often a process was put on a processor because it had waited.
-fn wake_ups(pid: u32) -> Outcome<u64> {
-    field(pid, "status", "voluntary_ctxt_switches:")
+/// The launcher, and those of its children that execute nothing else.
+fn processes(launcher: u32) -> Outcome<Vec<u32>> {
+    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe"));
+    let ours = program(launcher)?;
+    let children = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children"))?;
+    let children = children.split_whitespace().map(str::parse);
+    let mut all = vec![launcher];
+    for child in children {
+        let child = child?;
+        if program(child)? == ours {
+            all.push(child);
+        }
+    }
+    Ok(all)
 }
 
 fn field(pid: u32, file: &str, name: &str) -> Outcome<u64> {

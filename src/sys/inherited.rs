@@ -6,7 +6,9 @@
 //! it. So a function in `.init_array`, which the C start-up code runs before any runtime, writes down how it was and
 //! does both.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
+use std::{ptr, slice};
 
 use super::signal;
 
@@ -15,7 +17,16 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 /// Was `SIGPIPE` ignored?
 static PIPE_IGNORED: AtomicU8 = AtomicU8::new(0);
 
-extern "C" fn settle() {
+/// How many arguments there were, and where they are; none where start-up code does not say.
+static COUNT: AtomicI32 = AtomicI32::new(0);
+static ARGUMENTS: AtomicPtr<*mut c_char> = AtomicPtr::new(ptr::null_mut());
+
+extern "C" fn settle(count: c_int, arguments: *mut *mut c_char) {
+    // Other C libraries call it without arguments.
+    if cfg!(target_env = "gnu") {
+        COUNT.store(count, Ordering::Relaxed);
+        ARGUMENTS.store(arguments, Ordering::Relaxed);
+    }
     for fd in 0..3 {
         // SAFETY: F_GETFD reads a flag of a descriptor and takes no pointer.
         if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
@@ -32,11 +43,37 @@ extern "C" fn settle() {
     let _ = signal::set_ignored(libc::SIGPIPE, true);
 }
 
-// SAFETY: the section holds pointers to functions that C start-up code calls with (argc, argv, envp);
-// `settle` ignores its arguments, and needs nothing that the Rust runtime sets up.
+// SAFETY: the section holds pointers to functions that C start-up code calls with (argc, argv, envp), or with nothing, and
+// then `settle` uses nothing. It needs nothing that the Rust runtime sets up.
 #[unsafe(link_section = ".init_array")]
 #[used]
-static SETTLE: extern "C" fn() = settle;
+static SETTLE: extern "C" fn(c_int, *mut *mut c_char) = settle;
+
+/// Writes a title over the arguments, where others look for them (`ps -f`), as far as there is room.
+///
+/// Nobody may read this process's arguments any more, or hold on to one.
+pub(crate) fn set_title(title: &[u8]) {
+    let arguments = ARGUMENTS.load(Ordering::Relaxed);
+    let count = usize::try_from(COUNT.load(Ordering::Relaxed)).unwrap_or(0);
+    if arguments.is_null() {
+        return;
+    }
+    // SAFETY: there are so many pointers, and nobody changes them.
+    let arguments = unsafe { slice::from_raw_parts(arguments, count) };
+    let (Some(&first), Some(&last)) = (arguments.first(), arguments.last()) else {
+        return;
+    };
+    // SAFETY: a C string.
+    let end = last.addr() + unsafe { libc::strlen(last) };
+    let room = end.saturating_sub(first.addr());
+    // SAFETY: the kernel puts one after the other. So from the first to the end of the last is one piece of the stack,
+    // which this process may write, and which nothing reads any more.
+    let room = unsafe { slice::from_raw_parts_mut(first.cast::<u8>(), room) };
+    room.fill(0);
+    for (to, from) in room.iter_mut().zip(title) {
+        *to = *from;
+    }
+}
 
 /// Was this standard stream (0 to 2) closed when we were started?
 pub(crate) fn was_closed(fd: i32) -> bool {

@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod ptrace;
 pub(crate) mod registers;
 pub(crate) mod seccomp;
+pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod wait;

@@ -55,6 +55,78 @@ pub(crate) fn die_with(parent: Tid, signal: Signal) -> Result<(), Errno> {
     }
 }
 
+/// A process that [`fork`] made.
+#[derive(Debug)]
+pub(crate) struct Forked {
+    /// Its id, until it is waited for.
+    pub(crate) pid: Tid,
+    /// What stands for it. It is close-on-exec.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// The flags that [`fork`] hands to `clone`.
+pub(crate) const FORK_FLAGS: libc::c_int = libc::CLONE_PIDFD | libc::SIGCHLD;
+
+/// Forks, by one `clone` that a filter can tell from any other by its first number. `None`: this is the new process.
+///
+/// The C library does not hear of it. So this process must have one thread, and the new one must not raise a signal by
+/// `raise(3)`, start threads, or return to where a destructor frees what it shares; it leaves by [`leave`].
+pub(crate) fn fork() -> Result<Option<Forked>, Errno> {
+    let mut pidfd: libc::c_int = -1;
+    // The stack is the first argument there.
+    #[cfg(target_arch = "s390x")]
+    let (first, second) = (0, libc::c_long::from(FORK_FLAGS));
+    #[cfg(not(target_arch = "s390x"))]
+    let (first, second) = (libc::c_long::from(FORK_FLAGS), 0);
+    let to = &raw mut pidfd;
+    // SAFETY: without a stack of its own, and without CLONE_VM, the new process goes on here on a copy of everything. The
+    // kernel writes an int to a local.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, first, second, to, ZERO, ZERO) })?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    let pid = Tid::try_from(pid).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Some(Forked { pid, pidfd }))
+}
+
+/// Ends this process, and runs nothing of what a program does at its end.
+pub(crate) fn leave() -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { libc::_exit(0) }
+}
+
+/// The id of this process. Unlike the standard library's it has the type of all others.
+pub(crate) fn own_id() -> Tid {
+    // SAFETY: takes nothing, and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// Is a child of ours in our process group? `false` where an outer filter forbids to ask.
+pub(crate) fn is_in_our_group(child: Tid) -> bool {
+    // SAFETY: takes and returns numbers only.
+    let group = |pid| check_int(unsafe { libc::getpgid(pid) });
+    group(child).is_ok_and(|theirs| group(0) == Ok(theirs))
+}
+
+/// Makes this process the first of a process group of its own.
+pub(crate) fn leave_group() -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    check_int(unsafe { libc::setpgid(0, 0) }).map(drop)
+}
+
+/// Closes every descriptor.
+pub(crate) fn close_all() -> Result<(), Errno> {
+    close_range(0, i32::MAX)
+}
+
+/// Names this process's thread, for who looks at it.
+pub(crate) fn set_name(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: takes a C string; the unused arguments must be 0.
+    check_int(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), ZERO, ZERO, ZERO) }).map(drop)
+}
+
 /// Makes orphaned descendants our children, so that we reap them.
 pub(crate) fn become_subreaper() -> Result<(), Errno> {
     // SAFETY: takes a number only.

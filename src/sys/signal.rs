@@ -45,6 +45,11 @@ impl Signal {
     pub const fn as_raw(self) -> i32 {
         self.0
     }
+
+    /// Is it one of those that queue? The C library's own (32, 33) included.
+    pub(crate) const fn is_realtime(self) -> bool {
+        self.0 >= 32
+    }
 }
 
 /// `SIGTERM`, or `SIGRTMIN+3` for the real-time signals as C programs number them.

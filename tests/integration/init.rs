@@ -85,10 +85,16 @@ impl Init {
     }
 }
 
+/// Without the witnesses of our launcher, which are its own.
 fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let is_witness = |pid: &i32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name == "seccomp-witness\n")
+    };
     text.split_whitespace()
         .map(|pid| pid.parse().unwrap())
+        .filter(|pid| !is_witness(pid))
         .collect()
 }
 

@@ -68,3 +68,4 @@ mod tools;
 mod transparency;
 mod unchanged;
 mod widths;
+mod witness;

@@ -199,51 +199,6 @@ fn the_c_librarys_own_signals_are_passed_on_too() {
     }
 }
 
-/// What is sent to the whole process group reaches the command itself, and a second time through the launcher, which
-/// cannot tell: the limit that the README states. Only a SIGCONT that continues the command shows that it has it.
-#[test]
-fn a_signal_to_the_process_group_comes_twice_but_not_the_one_that_continues() {
-    let env = Env::new();
-    let signals = fixture("signals", Build::Static);
-    let profile = env.write("p.json", all_but(&[("acct", "SCMP_ACT_ERRNO")]));
-    let ways: [(&[&str], usize); 3] = [(&[], 2), (&["--report"], 2), (&["--exec"], 1)];
-    for (way, times) in ways {
-        let args = [&["--enforce", &profile], way, &["--", &signals]].concat();
-        let mut run = env.ours(&args).limit(20).start();
-        run.until("the fixture", |r| r.stdout().contains("ready\n"));
-        let group = run.pid();
-        let send = |signal: i32| {
-            let kill = ["kill", &format!("-{signal}"), "--", &format!("-{group}")];
-            env.run(&kill).output().succeeds();
-        };
-        let all = |state: &str| {
-            let members = crate::harness::session_members(group);
-            let is = |&pid: &i32| crate::harness::stat(pid).is_some_and(|f| f[0] == state);
-            members.iter().all(is)
-        };
-        let count = |r: &Running, signal| r.stdout().matches(&format!("got {signal}\n")).count();
-        send(40);
-        run.until("the signal", |r| count(r, 40) == times);
-        // A standard one that the command has not taken yet takes the second in.
-        send(15);
-        run.until("the signal", |r| (1..=times).contains(&count(r, 15)));
-        for turn in 1..=10 {
-            send(19);
-            run.until("a stop", |_| all("T"));
-            send(18);
-            run.until("going on", |r| {
-                r.stdout().matches("got 18\n").count() == turn
-            });
-        }
-        run.signal(64);
-        let out = run.wait();
-        out.ends_with(7);
-        assert_eq!(out.stdout.matches("got 18\n").count(), 10, "{out}");
-        assert_eq!(out.stdout.matches("got 40\n").count(), times, "{out}");
-        assert!(out.stdout.matches("got 15\n").count() <= times, "{out}");
-    }
-}
-
 /// Sent to the launcher, each signal has the effect that it has natively, whatever the command does with it.
 #[test]
 fn default_ignored_and_blocked_signals_do_what_they_do_without_the_launcher() {
