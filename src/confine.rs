@@ -16,7 +16,7 @@ use crate::arch::Arch;
 use crate::filter::{CompileError, Filter, Options};
 use crate::policy::{Abi, Condition, Op, Policy, Rule, Rules, Width};
 use crate::sys::caps::{self, CapDrop};
-use crate::sys::{Errno, process, seccomp};
+use crate::sys::{Errno, listener, process, seccomp};
 use crate::syscall::Sysno;
 
 /// Why the launcher could not be confined.
@@ -210,12 +210,12 @@ fn native(default: Action, syscalls: Rules) -> Policy {
 fn more(command: u64, reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
     let (kill, trap) = (number(libc::SIGKILL), number(libc::SIGSYS));
     let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
-    let only_reads = (2, Op::MaskedEq(u64::from(writes.unsigned_abs())), 0);
+    let only_reads = |flags| (flags, Op::MaskedEq(u64::from(writes.unsigned_abs())), 0);
     let mut rules = vec![
         ("poll", vec![]),
         ("ppoll", vec![]),
         // Reading what /proc says. A descriptor that can be read is one that was opened for it.
-        ("openat", vec![only_reads]),
+        ("openat", vec![only_reads(2)]),
         ("read", vec![]),
         ("pread64", vec![]),
         ("readlink", vec![]),
@@ -232,9 +232,14 @@ fn more(command: u64, reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
         ("pidfd_send_signal", vec![(1, Op::Eq, number(libc::SIGURG))]),
         ("tgkill", vec![(2, Op::Eq, kill)]),
     ];
-    for request in LISTENER_REQUESTS {
-        let listener = (0, Op::Eq, number(reporting.listener));
-        rules.push(("ioctl", vec![listener, (1, Op::Eq, request)]));
+    if cfg!(target_env = "musl") {
+        // Which prefers the older calls where there are any.
+        rules.push(("open", vec![only_reads(1)]));
+        rules.extend(["stat", "lstat"].map(|name| (name, vec![])));
+    }
+    for request in listener::REQUESTS {
+        let its = (0, Op::Eq, number(reporting.listener));
+        rules.push(("ioctl", vec![its, (1, Op::Eq, request)]));
     }
     if let Some(file) = reporting.file {
         let file = (0, Op::Eq, number(file));
@@ -242,13 +247,6 @@ fn more(command: u64, reporting: Reporting) -> Vec<(&'static str, Vec<Given>)> {
     }
     rules
 }
-
-/// Receive, answer, and ask whether a call still waits.
-const LISTENER_REQUESTS: [u64; 3] = [
-    libc::SECCOMP_IOCTL_NOTIF_RECV,
-    libc::SECCOMP_IOCTL_NOTIF_SEND,
-    libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
-];
 
 #[cfg(test)]
 mod tests {
@@ -275,12 +273,13 @@ mod tests {
         };
         let policies = [None, Some(reporting)].map(|reporting| policy([4, 5, 6], reporting));
         let (read_only, create) = (0x80000, 0x80041);
-        let (receive, add) = (LISTENER_REQUESTS[0], libc::SECCOMP_IOCTL_NOTIF_ADDFD);
+        // SECCOMP_IOCTL_NOTIF_ADDFD.
+        let (receive, add) = (listener::REQUESTS[0], 0x4018_2103);
         let seize = u64::from(libc::PTRACE_SEIZE);
         let poke = u64::from(libc::PTRACE_POKEDATA);
         let fork = number(process::FORK_FLAGS);
         let thread = number(libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND);
-        let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        let listening = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         // The call, and which launchers may make it: a plain one, one that reports.
         let cases: [(&str, [u64; 3], [bool; 2]); 39] = [
             ("wait4", [u64::MAX, 0, 0], [true, true]),
@@ -306,7 +305,7 @@ mod tests {
             // Dumpable again.
             ("prctl", [4, 1, 0], [false, false]),
             ("seccomp", [1, 0, 0], [true, true]),
-            ("seccomp", [1, listener, 0], [false, false]),
+            ("seccomp", [1, listening, 0], [false, false]),
             ("openat", [0, 0, read_only], [false, true]),
             ("openat", [0, 0, create], [false, false]),
             ("openat", [0, 0, 1], [false, false]),

@@ -11,8 +11,6 @@
 //!
 //! The signal is not raised again: as PID 1 it would do nothing.
 
-use std::process::{ExitCode, Termination};
-
 use crate::sys::wait::End;
 
 /// How this program ends.
@@ -47,12 +45,6 @@ impl From<End> for Exit {
             // Signals go to 64, so the sum to 192.
             End::Killed(signal) => Self(u8::try_from(128 + signal.as_raw()).unwrap_or(u8::MAX)),
         }
-    }
-}
-
-impl Termination for Exit {
-    fn report(self) -> ExitCode {
-        self.0.into()
     }
 }
 

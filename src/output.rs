@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit};
+
+use crate::sys::file;
 
 /// How many outputs this process has claimed, so that each has a name of its own while it is written.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -188,8 +190,7 @@ impl Output {
 
     /// Renames to a name that must not exist.
     fn rename_to_new(&self) -> io::Result<()> {
-        let flags = RenameFlags::RENAME_NOREPLACE;
-        match renameat2(AT_FDCWD, &self.sibling, AT_FDCWD, &self.path, flags) {
+        match file::rename_to_new(&self.sibling, &self.path) {
             // Network file systems know no flags, but a link replaces nothing either.
             Err(Errno::EINVAL | Errno::ENOSYS) => {
                 fs::hard_link(&self.sibling, &self.path)?;

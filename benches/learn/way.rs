@@ -60,7 +60,10 @@ impl Way {
 
     /// What stands before the command.
     const fn words(self) -> &'static [&'static str] {
-        const OURS: &str = env!("CARGO_BIN_EXE_seccomp-run");
+        const OURS: &str = match option_env!("SECCOMP_RUN_BINARY") {
+            Some(binary) => binary,
+            None => env!("CARGO_BIN_EXE_seccomp-run"),
+        };
         match self {
             Self::Native | Self::Bpftrace => &[],
             Self::Teach => &[OURS, "--learn", "--force", "-o", "taught.json", "--"],

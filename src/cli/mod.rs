@@ -36,16 +36,19 @@ use self::verbs::Verbs;
 use crate::command::Command;
 use crate::exit::Exit;
 use crate::launch;
+pub use crate::sys::inherited::Arguments;
 
 /// Runs the program: what `main` is.
 ///
 /// A verb is the first word or none: after `--learn` and `--enforce` every word is the command's.
-pub fn main() -> Exit {
-    let mut words = std::env::args_os().skip(1).peekable();
-    let ran = if words.peek().is_some_and(|word| verbs::is_verb(word)) {
-        Verbs::try_parse().map(|verbs| verbs.run())
+pub fn main(arguments: &Arguments) -> Exit {
+    let words = arguments.words();
+    let ran = if words.get(1).is_some_and(|word| verbs::is_verb(word)) {
+        Verbs::try_parse_from(words).map(|verbs| verbs.run())
     } else {
-        plain::args(words).map_or_else(Args::try_parse, Ok).map(run)
+        let plain = plain::args(words.iter().skip(1).cloned());
+        let args = plain.map_or_else(|| Args::try_parse_from(words), Ok);
+        args.map(run)
     };
     let exit = match ran {
         Ok(result) => result.unwrap_or_else(|error| error.report()),

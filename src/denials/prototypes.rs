@@ -71,7 +71,15 @@ macro_rules! names {
             numbers: &[$least $(, $number)*],
         }
     };
-    ($($name:ident),* $(,)?) => { names!($($name = low(libc::$name as u64)),*) };
+    ($($name:ident),* $(,)?) => { names!($($name = low(constant::$name as u64)),*) };
+}
+
+/// Those of `libc`, and those of the kernel that not every C library has.
+mod constant {
+    pub(super) use libc::*;
+
+    pub(super) const PR_GET_SPECULATION_CTRL: c_int = 52;
+    pub(super) const PR_SET_SPECULATION_CTRL: c_int = 53;
 }
 
 /// A constant as the kernel sees it in an argument of 32 bits.

@@ -6,8 +6,9 @@
 //! it. So a function in `.init_array`, which the C start-up code runs before any runtime, writes down how it was and
 //! does both.
 
-use std::ffi::{c_char, c_int};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use std::{ptr, slice};
 
 use super::signal;
@@ -17,16 +18,7 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 /// Was `SIGPIPE` ignored?
 static PIPE_IGNORED: AtomicU8 = AtomicU8::new(0);
 
-/// How many arguments there were, and where they are; none where start-up code does not say.
-static COUNT: AtomicI32 = AtomicI32::new(0);
-static ARGUMENTS: AtomicPtr<*mut c_char> = AtomicPtr::new(ptr::null_mut());
-
-extern "C" fn settle(count: c_int, arguments: *mut *mut c_char) {
-    // Other C libraries call it without arguments.
-    if cfg!(target_env = "gnu") {
-        COUNT.store(count, Ordering::Relaxed);
-        ARGUMENTS.store(arguments, Ordering::Relaxed);
-    }
+extern "C" fn settle() {
     for fd in 0..3 {
         // SAFETY: F_GETFD reads a flag of a descriptor and takes no pointer.
         if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
@@ -43,24 +35,56 @@ extern "C" fn settle(count: c_int, arguments: *mut *mut c_char) {
     let _ = signal::set_ignored(libc::SIGPIPE, true);
 }
 
-// SAFETY: the section holds pointers to functions that C start-up code calls with (argc, argv, envp), or with nothing, and
-// then `settle` uses nothing. It needs nothing that the Rust runtime sets up.
+// SAFETY: the section holds pointers to functions that C start-up code calls, with arguments or without. `settle` uses
+// none, and needs nothing that the Rust runtime sets up.
 #[unsafe(link_section = ".init_array")]
 #[used]
-static SETTLE: extern "C" fn(c_int, *mut *mut c_char) = settle;
+static SETTLE: extern "C" fn() = settle;
+
+/// How many arguments there are, and where; none before [`Arguments::of_main`].
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static FIRST: AtomicPtr<*mut c_char> = AtomicPtr::new(ptr::null_mut());
+
+/// The arguments of this process. The Rust runtime would know them.
+#[derive(Debug)]
+pub struct Arguments(&'static [*mut c_char]);
+
+impl Arguments {
+    /// Those that `main` gets.
+    ///
+    /// # Safety
+    /// They are those: an array of C strings that the kernel laid out, and nobody changes.
+    pub unsafe fn of_main(count: c_int, first: *mut *mut c_char) -> Self {
+        COUNT.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
+        FIRST.store(first, Ordering::Relaxed);
+        Self(pointers())
+    }
+
+    /// The words, the program's own name among them.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let words = self.0.iter().map(|&word| {
+            // SAFETY: a C string, by the promise to `of_main`.
+            let word = unsafe { CStr::from_ptr(word) };
+            OsStr::from_bytes(word.to_bytes()).to_owned()
+        });
+        words.collect()
+    }
+}
+
+fn pointers() -> &'static [*mut c_char] {
+    let first = FIRST.load(Ordering::Relaxed);
+    if first.is_null() {
+        return &[];
+    }
+    // SAFETY: there are so many, by the promise to `of_main`.
+    unsafe { slice::from_raw_parts(first, COUNT.load(Ordering::Relaxed)) }
+}
 
 /// Writes a title over the arguments, where others look for them (`ps -f`), as far as there is room.
 ///
-/// Nobody may read this process's arguments any more, or hold on to one.
+/// Nobody may ask for the arguments any more.
 pub(crate) fn set_title(title: &[u8]) {
-    let arguments = ARGUMENTS.load(Ordering::Relaxed);
-    let count = usize::try_from(COUNT.load(Ordering::Relaxed)).unwrap_or(0);
-    if arguments.is_null() {
-        return;
-    }
-    // SAFETY: there are so many pointers, and nobody changes them.
-    let arguments = unsafe { slice::from_raw_parts(arguments, count) };
-    let (Some(&first), Some(&last)) = (arguments.first(), arguments.last()) else {
+    let (Some(&first), Some(&last)) = (pointers().first(), pointers().last()) else {
         return;
     };
     // SAFETY: a C string.

@@ -15,6 +15,22 @@ use super::{Errno, Tid, ZERO, check, check_int};
 /// one processor, instead of waking another one each time.
 const SYNC_WAKE_UP: u64 = 1;
 
+/// What a listener is asked by `ioctl(2)`: to receive, to answer, and whether a call still waits.
+pub(crate) const REQUESTS: [u64; 3] = [
+    request(libc::SECCOMP_IOCTL_NOTIF_RECV),
+    request(libc::SECCOMP_IOCTL_NOTIF_SEND),
+    request(libc::SECCOMP_IOCTL_NOTIF_ID_VALID),
+];
+
+/// As the kernel sees it, which looks at 32 bits, whatever the C library has it in.
+#[expect(
+    clippy::unnecessary_cast,
+    reason = "an unsigned long here, an int there"
+)]
+const fn request(number: libc::Ioctl) -> u64 {
+    number as u64 & 0xffff_ffff
+}
+
 /// The receiving end of a filter.
 #[derive(Debug)]
 pub(crate) struct Listener(OwnedFd);

@@ -9,6 +9,7 @@
 )]
 
 pub(crate) mod caps;
+pub(crate) mod file;
 pub(crate) mod inherited;
 pub(crate) mod listener;
 pub(crate) mod process;

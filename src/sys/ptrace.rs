@@ -9,6 +9,20 @@ use std::mem::MaybeUninit;
 use super::signal::{Mask, Signal};
 use super::{Errno, Tid, ZERO, check};
 
+/// What C libraries take requests for.
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
+// Of `linux/ptrace.h`. Not every C library has them.
+const GET_SYSCALL_INFO: Request = 0x420e;
+const GETSIGMASK: Request = 0x420a;
+const SETSIGMASK: Request = 0x420b;
+const SYSCALL_INFO_ENTRY: u8 = 1;
+const SYSCALL_INFO_EXIT: u8 = 2;
+const SYSCALL_INFO_SECCOMP: u8 = 3;
+
 /// A tracee in a ptrace-stop.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped(Tid);
@@ -81,6 +95,16 @@ pub(crate) fn seize(tid: Tid) -> Result<(), Errno> {
     check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, ZERO, options) }).map(drop)
 }
 
+/// Is this request, the first argument of a `ptrace`, one that makes a tracer and a tracee?
+pub(crate) fn begins(request: u64) -> bool {
+    let all = [
+        libc::PTRACE_TRACEME,
+        libc::PTRACE_ATTACH,
+        libc::PTRACE_SEIZE,
+    ];
+    Request::try_from(request).is_ok_and(|request| all.contains(&request))
+}
+
 impl Stopped {
     /// The token for a stop that `wait4` just reported.
     pub(super) const fn after_wait(tid: Tid) -> Self {
@@ -124,27 +148,18 @@ impl Stopped {
         let mut info = MaybeUninit::<RawSyscallInfo>::zeroed();
         let size = size_of::<RawSyscallInfo>();
         // SAFETY: the kernel writes at most `size` bytes to a local of that size.
-        check(unsafe {
-            libc::ptrace(
-                libc::PTRACE_GET_SYSCALL_INFO,
-                self.0,
-                size,
-                info.as_mut_ptr(),
-            )
-        })?;
+        check(unsafe { libc::ptrace(GET_SYSCALL_INFO, self.0, size, info.as_mut_ptr()) })?;
         // SAFETY: it was zeroed, and every bit pattern is a valid value of the structure.
         let info = unsafe { info.assume_init() };
         let [first, rest @ .., _] = info.union;
         Ok(match info.op {
-            libc::PTRACE_SYSCALL_INFO_ENTRY | libc::PTRACE_SYSCALL_INFO_SECCOMP => {
-                SyscallStop::Entry {
-                    audit: info.arch,
-                    nr: first,
-                    args: rest,
-                    ip: info.instruction_pointer,
-                }
-            }
-            libc::PTRACE_SYSCALL_INFO_EXIT => SyscallStop::Exit {
+            SYSCALL_INFO_ENTRY | SYSCALL_INFO_SECCOMP => SyscallStop::Entry {
+                audit: info.arch,
+                nr: first,
+                args: rest,
+                ip: info.instruction_pointer,
+            },
+            SYSCALL_INFO_EXIT => SyscallStop::Exit {
                 result: first.cast_signed(),
             },
             _ => SyscallStop::None,
@@ -166,7 +181,7 @@ impl Stopped {
         let size = size_of::<Mask>();
         let to = &raw mut mask;
         // SAFETY: the kernel writes a set of the size that is given to a local of that size.
-        check(unsafe { libc::ptrace(libc::PTRACE_GETSIGMASK, self.0, size, to) })?;
+        check(unsafe { libc::ptrace(GETSIGMASK, self.0, size, to) })?;
         Ok(mask)
     }
 
@@ -175,7 +190,7 @@ impl Stopped {
         let size = size_of::<Mask>();
         let from = &raw const mask;
         // SAFETY: the kernel reads a set of the size that is given from a local of that size.
-        check(unsafe { libc::ptrace(libc::PTRACE_SETSIGMASK, self.0, size, from) }).map(drop)
+        check(unsafe { libc::ptrace(SETSIGMASK, self.0, size, from) }).map(drop)
     }
 
     /// All general registers.
@@ -200,7 +215,7 @@ impl Stopped {
     /// One word of the tracee's memory. Fails where the tracee is undumpable and we are not privileged.
     pub(crate) fn peek(&self, address: u64) -> Result<u64, Errno> {
         Errno::clear();
-        // SAFETY: PEEKDATA reads the tracee's memory, never ours; glibc's wrapper returns the word.
+        // SAFETY: PEEKDATA reads the tracee's memory, never ours; the C library's wrapper returns the word.
         let word = unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, self.0, address, ZERO) };
         if word == -1 && Errno::last_raw() != 0 {
             return Err(Errno::last());

@@ -49,7 +49,7 @@ pub(crate) fn wait_for(word: &AtomicU32, value: u32, by: Instant) -> bool {
             return now == value;
         }
         let limit = libc::timespec {
-            tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_sec: left.as_secs().try_into().unwrap_or(i32::MAX.into()),
             tv_nsec: left.subsec_nanos().into(),
         };
         // SAFETY: the word and the limit outlive the call. Whatever it returns, the word is read again.

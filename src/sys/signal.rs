@@ -52,14 +52,15 @@ impl Signal {
     }
 }
 
+/// glibc's `SIGRTMIN`: it keeps the first two real-time signals. Other C libraries keep more, but one name is for one number.
+const RTMIN: i32 = 34;
+
 /// `SIGTERM`, or `SIGRTMIN+3` for the real-time signals as C programs number them.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match signal_hook::low_level::signal_name(self.0) {
             Some(name) => f.write_str(name),
-            None if self.0 >= libc::SIGRTMIN() => {
-                write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN())
-            }
+            None if self.0 >= RTMIN => write!(f, "SIGRTMIN+{}", self.0 - RTMIN),
             None => write!(f, "signal {}", self.0),
         }
     }
@@ -170,7 +171,7 @@ pub(crate) fn take_other_than_child(limit: Duration) -> Result<Option<Taken>, Er
 fn take_from(set: Mask, timeout: Option<Duration>) -> Result<Option<Taken>, Errno> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let limit = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i32::MAX.into()),
         tv_nsec: timeout.subsec_nanos().into(),
     });
     let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
@@ -324,9 +325,15 @@ pub(crate) fn wake_taker() {
 }
 
 /// Stops this process as job control does; returns when it was continued.
+///
+/// Not by `raise(3)`, which is another call in each C library.
 pub(crate) fn stop_self() {
-    // SAFETY: raise takes a number only. SIGSTOP cannot be blocked.
-    unsafe { libc::raise(libc::SIGSTOP) };
+    // SAFETY: takes and returns a number.
+    let us = unsafe { libc::getpid() };
+    // SAFETY: as above.
+    let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+    // SAFETY: takes numbers only. SIGSTOP cannot be blocked.
+    unsafe { libc::syscall(libc::SYS_tgkill, us, thread, libc::SIGSTOP) };
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::unhide::Unhider;
 use crate::peek::Maps;
 use crate::recording::{ExeId, Note};
 use crate::sys::Tid;
-use crate::sys::ptrace::Stopped;
+use crate::sys::ptrace::{self, Stopped};
 use crate::syscall::Sysno;
 
 /// Takes down calls, and remembers those whose return matters.
@@ -50,7 +50,7 @@ impl Recorder {
                 self.entered
                     .insert(tid, Entered::Fork(flags.unwrap_or_default()));
             }
-            Some("ptrace") if asks_for_tracing(args[0]) => {
+            Some("ptrace") if ptrace::begins(args[0]) => {
                 self.entered.insert(tid, Entered::Ptrace);
             }
             Some("execve" | "execveat") => {
@@ -127,17 +127,6 @@ fn kin(birth: Birth, flags: Option<u64>) -> Kin {
         (_, Some(flags)) if flags & bit(libc::CLONE_VM) == 0 => Kin::Process,
         _ => Kin::Sharer,
     }
-}
-
-/// Is this ptrace request one that makes a tracer and a tracee?
-fn asks_for_tracing(request: u64) -> bool {
-    [
-        libc::PTRACE_TRACEME,
-        libc::PTRACE_ATTACH,
-        libc::PTRACE_SEIZE,
-    ]
-    .into_iter()
-    .any(|known| u64::from(known) == request)
 }
 
 impl Stop {

@@ -20,8 +20,11 @@ use nix::unistd::Pid;
 /// How long a program may take unless the test says otherwise.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The program under test.
-pub(crate) const SECCOMP_RUN: &str = env!("CARGO_BIN_EXE_seccomp-run");
+/// The program under test. `SECCOMP_RUN_BINARY` names one that was built in another way.
+pub(crate) const SECCOMP_RUN: &str = match option_env!("SECCOMP_RUN_BINARY") {
+    Some(binary) => binary,
+    None => env!("CARGO_BIN_EXE_seccomp-run"),
+};
 
 /// Says why a test cannot run here, and passes; with `SECCOMP_RUN_NO_SKIP` set it fails instead.
 macro_rules! skip {
