@@ -74,6 +74,7 @@ fn main() -> Outcome<()> {
     }
     let dir = tempfile::tempdir()?;
     running::end_on_interrupt(dir.path())?;
+    way::install(dir.path())?;
     let profiles = Profiles::prepare(dir.path())?;
     let scene = Scene {
         dir: dir.path(),
