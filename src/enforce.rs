@@ -271,13 +271,14 @@ fn look_after(
     held: u64,
     linger: Duration,
 ) -> Result<End, EnforceError> {
-    let descriptors = ready.fd_numbers();
+    // Before the fork: after it each page that this writes would be copied first, and as often as not the child waits for
+    // the processor.
+    let own = confine::filter(ready.fd_numbers(), None)?;
     let mut child = ready.spawn().map_err(LaunchError::from)?;
     process::leave_directory();
     let ready = launch::settle(&child, &[])
         .map_err(EnforceError::from)
         .and_then(|()| {
-            let own = confine::filter(descriptors, None)?;
             // What must be read from outside its sandbox has been read: from here on it only waits.
             confine::confine(&own, held, false)?;
             Ok(child.open_gate().map_err(setup("let the command go"))?)
