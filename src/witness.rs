@@ -146,17 +146,22 @@ fn stand(place: Place, launcher: Tid, slot: &Slot, settle: Settle<'_>) -> Result
     settle()?;
     process::give_memory_back();
     let mut memory = Memory::new();
-    loop {
-        // The question comes by a signal, and behind all that came before it.
-        let mut limit = None;
+    let hear = |memory: &mut Memory, mut limit| -> Result<(), Errno> {
         while let Some(taken) = signal::take(limit)? {
             if taken.sender != launcher {
                 memory.add(&taken, Instant::now());
             }
             limit = Some(Duration::ZERO);
         }
+        Ok(())
+    };
+    loop {
+        // A question wakes us by a signal.
+        hear(&mut memory, None)?;
         let asked = slot.asked.load(Ordering::Acquire);
         if asked != slot.answered.load(Ordering::Relaxed) {
+            // What came before the question may have come after the last look.
+            hear(&mut memory, Some(Duration::ZERO))?;
             let signal = Signal::from_raw(slot.signal.load(Ordering::Relaxed));
             let sender = slot.sender.load(Ordering::Relaxed);
             let heard = memory.take(signal, sender, Instant::now());
