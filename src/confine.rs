@@ -85,19 +85,9 @@ pub(crate) fn for_good() -> Result<Filter, ConfineError> {
 }
 
 fn for_good_policy() -> Policy {
-    let refused = FORKING
-        .iter()
-        .enumerate()
-        .filter_map(|(origin, (name, _))| {
-            let sysno = Sysno::parse(Arch::NATIVE, name)?;
-            let rule = Rule {
-                conditions: Vec::new(),
-                action: NOT_ALLOWED,
-                origin,
-            };
-            Some((sysno.nr, [rule]))
-        });
-    native(Action::Allow, refused.collect())
+    let whatever: &[Given] = &[];
+    let refused = FORKING.into_iter().map(|(name, _)| (name, whatever));
+    native(Action::Allow, NOT_ALLOWED, refused)
 }
 
 /// What the launcher may do from here on. Everything else fails with `EPERM`: were it killed instead, a
@@ -147,21 +137,8 @@ fn policy([command, gate, news]: [u64; 3], reporting: Option<Reporting>) -> Poli
         Some(reporting) => more(command, reporting),
     };
     let more = more.iter().map(|(name, given)| (*name, given.as_slice()));
-    let rules = rules.into_iter().chain(FORKING).chain(more).enumerate();
-    let syscalls: Rules = rules
-        .filter_map(|(origin, (name, given))| {
-            // A name that this architecture lacks is one that the launcher does not call here.
-            let sysno = Sysno::parse(Arch::NATIVE, name)?;
-            let condition = |&(arg, op, value): &Given| Condition::new(arg, Width::W32, op, value);
-            let rule = Rule {
-                conditions: given.iter().filter_map(condition).collect(),
-                action: Action::Allow,
-                origin,
-            };
-            Some((sysno.nr, [rule]))
-        })
-        .collect();
-    native(NOT_ALLOWED, syscalls)
+    let rules = rules.into_iter().chain(FORKING).chain(more);
+    native(NOT_ALLOWED, Action::Allow, rules)
 }
 
 /// `EPERM`.
@@ -192,8 +169,24 @@ const fn number(value: i32) -> u64 {
     value.cast_unsigned() as u64
 }
 
-/// A policy for this machine's own calls alone.
-fn native(default: Action, syscalls: Rules) -> Policy {
+/// A policy for this machine's own calls alone: one action for those that are listed, another for all others.
+fn native<'a>(
+    default: Action,
+    action: Action,
+    listed: impl Iterator<Item = (&'a str, &'a [Given])>,
+) -> Policy {
+    let rules = listed.enumerate().filter_map(|(origin, (name, given))| {
+        // A name that this architecture lacks is one that the launcher does not call here.
+        let sysno = Sysno::parse(Arch::NATIVE, name)?;
+        let condition = |&(arg, op, value): &Given| Condition::new(arg, Width::W32, op, value);
+        let rule = Rule {
+            conditions: given.iter().filter_map(condition).collect(),
+            action,
+            origin,
+        };
+        Some((sysno.nr, [rule]))
+    });
+    let syscalls: Rules = rules.collect();
     let abi = Abi {
         arch: Arch::NATIVE,
         default,

@@ -271,8 +271,8 @@ fn look_after(
     held: u64,
     linger: Duration,
 ) -> Result<End, EnforceError> {
-    // Before the fork: after it each page that this writes would be copied first, and as often as not the child waits for
-    // the processor.
+    // Before the fork: after it each page that this writes would be copied first, and mostly the child waits for the
+    // processor.
     let own = confine::filter(ready.fd_numbers(), None)?;
     let mut child = ready.spawn().map_err(LaunchError::from)?;
     process::leave_directory();
@@ -308,7 +308,7 @@ fn until_end(
         process::give_memory_back();
         let settle = || seccomp::install(for_good.program(), 0).map(drop);
         let witnesses = Witnesses::summon(&settle);
-        // Were it refused, who overwrites the launcher could have more processes that can do as little.
+        // Were it refused, or not compiled, who overwrites the launcher could have more processes that can do as little.
         let _ = settle();
         witnesses.ok()
     };
@@ -355,6 +355,7 @@ fn report_on(
                 listener: listener.as_fd().as_raw_fd(),
                 file,
             };
+            // The listener's number is in it, so it comes after the fork.
             let own = confine::filter(descriptors, Some(reporting))?;
             confine::confine(&own, held, true)?;
             reporter.listen(listener, child.pid());

@@ -74,13 +74,14 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
             continue;
         };
         continued |= wait::was_continued(child.pid());
-        let mut has_it = || match &mut witnesses {
-            _ if taken.signal == Signal::CONT && continued => true,
-            Some(witnesses) => witnesses.saw_it_go_to_all(child.pid(), &taken),
-            None => false,
-        };
-        if !is_ours(taken) && !has_it() {
-            pass_on(child, taken);
+        if !is_ours(taken) {
+            // They are asked in any case, so that they do not take it for the next one.
+            let is_the_groups = witnesses
+                .as_mut()
+                .is_some_and(|witnesses| witnesses.saw_it_go_to_all(child.pid(), &taken));
+            if !is_the_groups && (taken.signal != Signal::CONT || !continued) {
+                pass_on(child, taken);
+            }
         }
         jobs.taken(taken.signal);
     }
@@ -233,7 +234,7 @@ fn is_ours(taken: Taken) -> bool {
         sender,
         ..
     } = taken;
-    let us = i32::try_from(std::process::id()) == Ok(sender);
+    let us = process::own_id() == sender;
     if signal == Signal::CHLD || (us && !by_kernel && is_raised_by_work(signal)) {
         return true;
     }

@@ -8,10 +8,12 @@
 //! processes one by one, by their program or as members of a service, and nobody knows to which.
 //!
 //! The kernel signals a group in one go, and its newest member first: the one inside, which is younger than the launcher,
-//! has a signal before the launcher can ask for it. In doubt the answer is no: rather twice than never.
+//! has a signal before the launcher can ask for it. In doubt the answer is no: rather twice than never. Two limits:
 //!
-//! Standard signals do not queue (`signal(7)`). One to the launcher that comes when the group's has not been taken yet is
-//! one with it, and the command, which may have taken its own by then, gets no second.
+//! * Standard signals do not queue (`signal(7)`). One to the launcher that comes when the group's has not been taken yet is
+//!   one with it, and the command, which may have taken its own by then, gets no second.
+//! * Who signals the one inside and then the launcher within [`MEMORY`], and neither the command nor the one outside, is taken
+//!   for one who signals the group.
 
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -148,7 +150,8 @@ fn stand(place: Place, launcher: Tid, slot: &Slot, settle: Settle<'_>) -> Result
     let mut memory = Memory::new();
     let hear = |memory: &mut Memory, mut limit| -> Result<(), Errno> {
         while let Some(taken) = signal::take(limit)? {
-            if taken.sender != launcher {
+            // Nobody asks for the kernel's own, and others that we do not see have no number either.
+            if taken.sender != launcher && !taken.by_kernel {
                 memory.add(&taken, Instant::now());
             }
             limit = Some(Duration::ZERO);

@@ -214,8 +214,7 @@ impl Plan {
 
     /// Lets the command have this signal when the thread that spawns it ends.
     pub(crate) fn die_with_launcher(&mut self, signal: Signal) {
-        let us = Tid::try_from(std::process::id());
-        self.dies_with = us.ok().map(|us| (us, signal));
+        self.dies_with = Some((process::own_id(), signal));
     }
 
     /// Gives up these capabilities.

@@ -386,6 +386,12 @@ pub(crate) fn session_members(session: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Is this one of the two processes that tell a launcher of ours what its group got?
+pub(crate) fn is_witness(pid: i32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+    name.is_ok_and(|name| name == "seccomp-witness\n")
+}
+
 fn processes_of_session(session: i32) -> String {
     session_members(session)
         .into_iter()

@@ -18,8 +18,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Build, Env, Running, SECCOMP_RUN, fixture, is_root, needs, needs_root, session_members, skip,
-    stat,
+    Build, Env, Running, SECCOMP_RUN, fixture, is_root, is_witness, needs, needs_root,
+    session_members, skip, stat,
 };
 use crate::profile::all_but;
 
@@ -88,13 +88,9 @@ impl Init {
 /// Without the witnesses of our launcher, which are its own.
 fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let is_witness = |pid: &i32| {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-        name.is_ok_and(|name| name == "seccomp-witness\n")
-    };
     text.split_whitespace()
         .map(|pid| pid.parse().unwrap())
-        .filter(|pid| !is_witness(pid))
+        .filter(|&pid| !is_witness(pid))
         .collect()
 }
 
