@@ -18,6 +18,7 @@
     clippy::similar_names,
     reason = "a bench may fail, and prints"
 )]
+#![expect(clippy::disallowed_methods, reason = "it has a heap of its own")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -40,11 +40,6 @@
 //! `policy` is the waist between `profile` and `filter`, `recording` that between `trace` and `learn`:
 //! neither side knows the other. Only `cli` prints.
 
-/// With musl's own a start takes nearly twice the time.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
-
 pub mod action;
 pub mod arch;
 pub mod bpf;

@@ -9,6 +9,10 @@ use std::ffi::{c_char, c_int};
 
 use seccomp_run::cli::{self, Arguments};
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: cli::Heap = cli::Heap;
+
 #[expect(unsafe_code, reason = "the one symbol that C start-up code calls")]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: c_int, first: *mut *mut c_char) -> c_int {

@@ -13,6 +13,7 @@
 //! `docker-default.json`; without it, a profile of that size is made.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
+#![expect(clippy::disallowed_methods, reason = "it has a heap of its own")]
 
 mod calls;
 mod profile;

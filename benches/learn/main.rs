@@ -12,6 +12,7 @@
 //! Every program has a time limit, and all of them together have one.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
+#![expect(clippy::disallowed_methods, reason = "it has a heap of its own")]
 
 mod commands;
 mod memory;

@@ -13,6 +13,7 @@ use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::output::{Existing, Output, OutputError};
 use crate::profile::{Profile, Warning};
+use crate::sys::threads;
 
 const AFTER: &str = "\
 Examples:
@@ -91,7 +92,7 @@ fn read_all(files: &[PathBuf]) -> Vec<Result<(Profile, Vec<Warning>), Error>> {
         let shares: Vec<_> = files
             .chunks(share)
             .map(|files| {
-                let started = thread::Builder::new().spawn_scoped(scope, move || read(files));
+                let started = threads::named("read").spawn_scoped(scope, move || read(files));
                 (files, started)
             })
             .collect();

@@ -36,6 +36,8 @@ use self::verbs::Verbs;
 use crate::command::Command;
 use crate::exit::Exit;
 use crate::launch;
+#[cfg(any(target_env = "musl", test))]
+pub use crate::sys::heap::Heap;
 pub use crate::sys::inherited::Arguments;
 
 /// Runs the program: what `main` is.

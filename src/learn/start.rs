@@ -3,15 +3,14 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 
 use super::{LearnError, errno_of};
 use crate::command::Command;
 use crate::filter::{Launch, arm};
 use crate::launch::{self, Caller, LaunchError, setup};
-use crate::sys::Errno;
 use crate::sys::signal::{self, Signal};
 use crate::sys::spawn::{Child, Gate, Plan, Seal};
+use crate::sys::{Errno, threads};
 use crate::trace::{self, Desk, Knowledge, Live, Manner, TraceError, Tracer, Unknown};
 
 /// How to start.
@@ -54,7 +53,7 @@ pub(super) fn start(start: Start, live: &Arc<Live>) -> Result<Traced, LearnError
             let _ = started.send(Err(error));
         }
     };
-    let spawned = thread::Builder::new().name("tracer".into()).spawn(body);
+    let spawned = threads::named("tracer").spawn(body);
     spawned.map_err(|error| setup("start the tracer's thread")(errno_of(&error)))?;
     block_signals()?;
     let child = begun

@@ -89,11 +89,12 @@ impl Status {
 mod tests {
     use super::*;
     use crate::sys::signal::block_all;
+    use crate::sys::threads;
 
     #[test]
     fn a_thread_has_a_name_a_process_and_signals_that_wait() {
         let us = Tid::try_from(std::process::id()).unwrap();
-        let named = std::thread::Builder::new().name("peeked".into());
+        let named = threads::named("peeked");
         let of_thread = named.spawn(move || {
             let tid = nix::unistd::gettid().as_raw();
             let before = Status::of(tid).unwrap();

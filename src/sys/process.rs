@@ -227,6 +227,8 @@ pub(crate) fn give_memory_back() {
     unsafe {
         libc::malloc_trim(0)
     };
+    #[cfg(target_env = "musl")]
+    super::heap::trim();
     let (start, end) = (&raw const __executable_start, &raw const etext);
     let length = end.addr().saturating_sub(start.addr());
     // SAFETY: from the start of the program to the end of its code all pages are read-only mappings of its file. What

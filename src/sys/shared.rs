@@ -75,6 +75,7 @@ pub(crate) fn announce(word: &AtomicU32, value: u32) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::threads;
     use std::time::Duration;
 
     #[test]
@@ -84,10 +85,11 @@ mod tests {
         assert!(wait_for(&word, 1, Instant::now()));
         assert!(!wait_for(&word, 2, soon()));
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let announcing = threads::named("announcing").spawn_scoped(scope, || {
                 std::thread::sleep(Duration::from_millis(20));
                 announce(&word, 2).unwrap();
             });
+            announcing.unwrap();
             assert!(wait_for(&word, 2, Instant::now() + Duration::from_secs(60)));
         });
     }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -19,7 +18,7 @@ use crate::peek::Maps;
 use crate::peek::Memory;
 use crate::recording::ExeId;
 use crate::sys::listener::{Answer, Buffer, Listener};
-use crate::sys::{Errno, Tid, signal};
+use crate::sys::{Errno, Tid, signal, threads};
 use crate::syscall::Sysno;
 
 /// Shared by the tracer, which brings listeners, and the thread that hears them.
@@ -51,7 +50,7 @@ impl Desk {
         });
         let (served, live) = (Arc::clone(&desk), Arc::clone(live));
         let body = move || served.serve(&live, buffer);
-        let started = thread::Builder::new().name("desk".into()).spawn(body);
+        let started = threads::named("desk").spawn(body);
         started
             .map(|_| desk)
             .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))

@@ -18,7 +18,7 @@ use std::time::Duration;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::sys::{Errno, Tid, signal};
+use crate::sys::{Errno, Tid, signal, threads};
 
 /// How often the watch looks.
 const TICK: Duration = Duration::from_millis(3);
@@ -83,8 +83,7 @@ impl Near {
         });
         // The watch must not be kept from its work by whoever computes here: it is started before we stay.
         let watched = Arc::clone(&held);
-        let watch = thread::Builder::new().name("watch".into());
-        let started = watch.spawn(move || watched.watch());
+        let started = threads::named("watch").spawn(move || watched.watch());
         started.map_err(|_| Errno::EAGAIN)?;
         let mut here = CpuSet::new();
         here.set(sched_getcpu()?)?;

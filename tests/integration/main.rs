@@ -15,6 +15,7 @@
     clippy::tests_outside_test_module,
     reason = "clippy relaxes most of these inside #[test] functions only, and this crate is nothing but tests"
 )]
+#![expect(clippy::disallowed_methods, reason = "it has a heap of its own")]
 
 mod attacks;
 mod bad_input;
