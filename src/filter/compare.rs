@@ -7,7 +7,7 @@ use super::dag::{Dag, Load, NodeId, Test};
 use super::search::{self, Map, Run};
 use crate::action::Action;
 use crate::bpf::{SeccompData, high, low};
-use crate::policy::{Condition, Op, Width};
+use crate::policy::Width;
 
 /// Where the halves of an argument are.
 #[derive(Clone, Copy)]
@@ -25,21 +25,20 @@ impl Words {
     }
 }
 
-/// A masked comparison, half by half; a half that the mask leaves out is not looked at.
-pub(super) fn masked(
-    dag: &mut Dag,
-    words: Words,
-    condition: Condition,
-    yes: NodeId,
-    no: NodeId,
-) -> NodeId {
-    let Op::MaskedEq(mask) = condition.op() else {
-        return no;
-    };
-    let value = condition.value();
-    let (low_word, high_word) = (words.low(condition.arg()), words.high(condition.arg()));
-    let then = half(dag, low_word, low(mask), low(value), yes, no);
-    half(dag, high_word, high(mask), high(value), then, no)
+/// That these bits of an argument have a value.
+pub(super) struct Bits {
+    pub(super) arg: u8,
+    pub(super) mask: u64,
+    pub(super) value: u64,
+}
+
+impl Bits {
+    /// The questions for it, half by half; a half that the mask leaves out is not looked at.
+    pub(super) fn decide(&self, dag: &mut Dag, words: Words, yes: NodeId, no: NodeId) -> NodeId {
+        let Self { arg, mask, value } = *self;
+        let then = half(dag, words.low(arg), low(mask), low(value), yes, no);
+        half(dag, words.high(arg), high(mask), high(value), then, no)
+    }
 }
 
 /// One half of it, by the shortest question there is.

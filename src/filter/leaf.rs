@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::compare::{Ranges, Words, masked};
+use super::compare::{Bits, Ranges, Words};
 use super::dag::{Dag, NodeId};
 use crate::action::Action;
 use crate::bpf::MAX_INSNS;
@@ -23,8 +23,15 @@ pub(super) fn decide(dag: &mut Dag, big_endian: bool, rules: &[Rule], fallback: 
     if rules.is_empty() {
         return fallback;
     }
-    let rules: Vec<Rule> = rules.iter().map(simplified).collect();
     let words = Words { big_endian };
+    if let [rule] = rules
+        && let [condition] = rule.conditions[..]
+    {
+        // Of all policies most such rules are these, and there is nothing to choose.
+        let yes = dag.answer(rule.action);
+        return one(dag, words, simple(condition), yes, fallback);
+    }
+    let rules: Vec<Rule> = rules.iter().map(simplified).collect();
     let cut = Cutter::new(dag, words, &rules, fallback).cut_all();
     match cut {
         // One cut, and nothing is left to be multiplied.
@@ -50,24 +57,26 @@ fn is_one_question(rules: &[Rule]) -> bool {
     matches!(first, Some(Question::Interval(..))) && asked.all(|other| Some(other) == first)
 }
 
-/// The same rule, where a masked comparison is another one in disguise.
+/// The same rule with its conditions in the simplest form.
 fn simplified(rule: &Rule) -> Rule {
-    let simple = |&condition: &Condition| {
-        let Op::MaskedEq(mask) = condition.op() else {
-            return condition;
-        };
-        let (width, op) = match mask {
-            u64::MAX => (Width::W64, Op::Eq),
-            LOW => (Width::W32, Op::Eq),
-            ..LOW => (Width::W32, condition.op()),
-            _ => return condition,
-        };
-        Condition::new(condition.arg(), width, op, condition.value()).unwrap_or(condition)
-    };
     Rule {
-        conditions: rule.conditions.iter().map(simple).collect(),
+        conditions: rule.conditions.iter().copied().map(simple).collect(),
         ..*rule
     }
+}
+
+/// The same condition, where a masked comparison is another one in disguise.
+fn simple(condition: Condition) -> Condition {
+    let Op::MaskedEq(mask) = condition.op() else {
+        return condition;
+    };
+    let (width, op) = match mask {
+        u64::MAX => (Width::W64, Op::Eq),
+        LOW => (Width::W32, Op::Eq),
+        ..LOW => (Width::W32, condition.op()),
+        _ => return condition,
+    };
+    Condition::new(condition.arg(), width, op, condition.value()).unwrap_or(condition)
 }
 
 /// The low half of an argument.
@@ -88,15 +97,24 @@ fn one_after_the_other(dag: &mut Dag, words: Words, rules: &[Rule], fallback: No
 
 /// One condition by itself.
 fn one(dag: &mut Dag, words: Words, condition: Condition, yes: NodeId, no: NodeId) -> NodeId {
-    let width = condition.width();
-    if let Question::Masked(_) = Question::of(condition) {
-        return masked(dag, words, condition, yes, no);
+    let (arg, width) = (condition.arg(), condition.width());
+    let bits = |mask| Bits {
+        arg,
+        mask,
+        value: condition.value(),
+    };
+    match condition.op() {
+        Op::MaskedEq(mask) => bits(mask).decide(dag, words, yes, no),
+        Op::Eq => bits(width.mask()).decide(dag, words, yes, no),
+        Op::Ne => bits(width.mask()).decide(dag, words, no, yes),
+        Op::Lt | Op::Le | Op::Gt | Op::Ge => {
+            let mut ranges = Ranges::default();
+            for start in intervals(width, [condition]) {
+                ranges.push(start, if holds(condition, start) { yes } else { no });
+            }
+            ranges.decide(dag, words, arg, width)
+        }
     }
-    let mut ranges = Ranges::default();
-    for start in intervals(width, [condition]) {
-        ranges.push(start, if holds(condition, start) { yes } else { no });
-    }
-    ranges.decide(dag, words, condition.arg(), width)
 }
 
 /// Does the condition hold where its own argument has this value?
@@ -205,7 +223,7 @@ impl<'a> Cutter<'a> {
                 let yes = self.left(&rest, |other| same(other).map(|()| true));
                 let no = self.left(&rest, |other| same(other).map(|()| false));
                 let (yes, no) = (self.cut(yes)?, self.cut(no)?);
-                masked(self.dag, self.words, condition, yes, no)
+                one(self.dag, self.words, condition, yes, no)
             }
         };
         self.known.insert(rest, node);

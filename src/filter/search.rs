@@ -96,8 +96,7 @@ fn partition<'r>(dag: &Dag, load: Load, runs: &'r [Run]) -> Vec<&'r [Run]> {
     best.push((0, 0));
     let mut group = Group::default();
     for end in 1..=runs.len() {
-        group.kinds.clear();
-        group.wide = None;
+        group.clear();
         let before = runs.iter().zip(&heights).zip(&best).enumerate().take(end);
         let mut cheapest = (u64::MAX, end - 1);
         for (from, ((run, &height), &(cost, _))) in before.rev() {
@@ -127,7 +126,11 @@ fn partition<'r>(dag: &Dag, load: Load, runs: &'r [Run]) -> Vec<&'r [Run]> {
 struct Group {
     /// The nodes that the runs lead to, highest first.
     kinds: Vec<Kind>,
-    /// Where those lead that are more than a single value: to one node, or they make no group.
+    /// How many runs there are.
+    runs: u32,
+    /// Which of the kinds most of the group leads to; of several, the last one.
+    base: usize,
+    /// Where those lead that are more than a single value: to one node, or they make no group. It is the base then.
     wide: Option<NodeId>,
 }
 
@@ -139,35 +142,68 @@ struct Kind {
 }
 
 impl Group {
+    fn clear(&mut self) {
+        self.kinds.clear();
+        (self.runs, self.base, self.wide) = (0, 0, None);
+    }
+
     /// Adds a run. How many single values must be asked for now, and how high is the leaf? `None` where it
     /// is a group no more.
     fn add(&mut self, run: &Run, height: u32) -> Option<(u32, u32)> {
-        if !run.is_single() && *self.wide.get_or_insert(run.node) != run.node {
+        let at = self.place(run.node, height);
+        let kind = self.kinds.get_mut(at)?;
+        kind.runs += 1;
+        self.runs += 1;
+        let mine = kind.runs;
+        if !run.is_single() {
+            if *self.wide.get_or_insert(run.node) != run.node {
+                return None;
+            }
+            self.base = at;
+        } else if self.wide.is_none() {
+            let most = self.kinds.get(self.base)?.runs;
+            if (mine, at) > (most, self.base) {
+                self.base = at;
+            }
+        }
+        let base = self.kinds.get(self.base)?;
+        let all = self.runs - base.runs;
+        if all > CHAIN {
             return None;
         }
-        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.node == run.node) {
-            kind.runs += 1;
-        } else {
-            let at = self.kinds.partition_point(|kind| kind.height > height);
-            let (node, runs) = (run.node, 1);
-            self.kinds.insert(at, Kind { node, height, runs });
+        let (mut singles, mut highest) = (0, all + base.height);
+        for (at, kind) in self.kinds.iter().enumerate() {
+            if at != self.base {
+                singles += kind.runs;
+                highest = highest.max(singles + kind.height);
+            }
         }
-        let base = self.base()?;
-        let (mut singles, mut highest) = (0, 0);
-        for kind in self.kinds.iter().filter(|kind| kind.node != base.node) {
-            singles += kind.runs;
-            highest = highest.max(singles + kind.height);
+        Some((all, highest))
+    }
+
+    /// Where this node is among the kinds, of which it becomes one.
+    fn place(&mut self, node: NodeId, height: u32) -> usize {
+        let mut place = 0;
+        for (at, kind) in self.kinds.iter().enumerate() {
+            if kind.node == node {
+                return at;
+            }
+            if kind.height > height {
+                place = at + 1;
+            }
         }
-        (singles <= CHAIN).then(|| (singles, highest.max(singles + base.height)))
+        // What was the base is behind it now.
+        if place <= self.base && !self.kinds.is_empty() {
+            self.base += 1;
+        }
+        let runs = 0;
+        self.kinds.insert(place, Kind { node, height, runs });
+        place
     }
 
     /// Where most of the group leads.
-    fn base(&self) -> Option<&Kind> {
-        let most = || self.kinds.iter().max_by_key(|kind| kind.runs);
-        match self.wide {
-            Some(wide) => self.kinds.iter().find(|kind| kind.node == wide),
-            None => most(),
-        }
+    fn base(&self) -> Option<NodeId> {
+        self.kinds.get(self.base).map(|kind| kind.node)
     }
 }
 
@@ -187,7 +223,7 @@ impl Leaf {
         for run in group {
             kinds.add(run, height(run));
         }
-        let base = kinds.base()?.node;
+        let base = kinds.base()?;
         let mut singles: Vec<&Run> = group.iter().filter(|run| run.node != base).collect();
         // What is put in last is asked first.
         singles.sort_by_key(|run| (run.weight, height(run)));
