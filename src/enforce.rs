@@ -5,7 +5,7 @@ use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::time::Duration;
 
-use caps::{Capability, CapsHashSet};
+use caps::Capability;
 
 use crate::action::Action;
 use crate::command::Command;
@@ -117,21 +117,13 @@ pub(crate) enum EnforceError {
 }
 
 impl Privileges {
-    /// The privileges of this process, less those to drop.
+    /// The privileges of this process, less those to drop: bit n is capability n, known to us or not.
     ///
     /// `report`: denied calls are reported. A command with `CAP_SYS_PTRACE` could take the listener out of the launcher and
     /// answer itself, so that goes, too.
-    pub(crate) fn new(
-        drop: &CapsDropped,
-        allow_new: bool,
-        report: bool,
-    ) -> Result<Self, EnforceError> {
+    pub(crate) fn new(drop: u64, allow_new: bool, report: bool) -> Result<Self, EnforceError> {
         let current = Sets::current().map_err(EnforceError::Caps)?;
         let has = |capability: Capability| current.effective & capability.bitmask() != 0;
-        let drop = match drop {
-            CapsDropped::All => u64::MAX,
-            CapsDropped::These(set) => mask(set),
-        };
         let drop = if report { drop | SYS_PTRACE } else { drop };
         if allow_new && !has(Capability::CAP_SYS_ADMIN) {
             return Err(EnforceError::NotAdmin);
@@ -183,20 +175,6 @@ impl Privileges {
             ambient: ambient & self.drop,
         })
     }
-}
-
-/// Which capabilities `--cap-drop` names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CapsDropped {
-    /// Every one, known to us or not.
-    All,
-    /// These.
-    These(CapsHashSet),
-}
-
-fn mask(set: &CapsHashSet) -> u64 {
-    set.iter()
-        .fold(0, |mask, capability| mask | capability.bitmask())
 }
 
 /// Runs the command under the policy. Returns how it ended; without a launcher that stays, only when it was not

@@ -10,7 +10,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::command::Command;
 use crate::denials::Lines;
-use crate::enforce::{self, CapsDropped, Ended, Privileges, Reported, Request, Stay};
+use crate::enforce::{self, Ended, Privileges, Reported, Request, Stay};
 use crate::evidence::Evidence;
 use crate::exit::Exit;
 use crate::profile::{Capabilities, Host};
@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     let (profile, mut warnings) = input::read(file)?;
     let drop = dropped(&args.enforcing.cap_drop);
     let report = args.enforcing.report.as_ref();
-    let privileges = Privileges::new(&drop, args.allow_new_privs, report.is_some())?;
+    let privileges = Privileges::new(drop, args.allow_new_privs, report.is_some())?;
     let host = Host {
         native: Arch::NATIVE,
         kernel: input::running_kernel()?,
@@ -106,13 +106,11 @@ fn open(file: &Path) -> Result<Lines, Error> {
     })
 }
 
-fn dropped(caps: &[CapArg]) -> CapsDropped {
-    if caps.contains(&CapArg::All) {
-        return CapsDropped::All;
-    }
-    let one = |cap: &CapArg| match cap {
-        CapArg::All => None,
-        CapArg::One(capability) => Some(*capability),
-    };
-    CapsDropped::These(caps.iter().filter_map(one).collect())
+/// The capabilities by their bits.
+fn dropped(caps: &[CapArg]) -> u64 {
+    let bits = caps.iter().map(|cap| match cap {
+        CapArg::All => u64::MAX,
+        CapArg::One(capability) => capability.bitmask(),
+    });
+    bits.fold(0, |all, bits| all | bits)
 }

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::input;
 use crate::action::Action;
 use crate::arch::Arch;
-use crate::enforce::{CapsDropped, Privileges};
+use crate::enforce::Privileges;
 use crate::profile::{Capabilities, Host, KernelVersion, Profile, Resolved, Warning};
 
 /// A profile, and the host to look at it for.
@@ -115,8 +115,7 @@ impl HostArgs {
 
     fn capabilities(&self) -> Result<Capabilities, Error> {
         if self.caps.is_empty() {
-            let ours =
-                Privileges::new(&CapsDropped::These(caps::CapsHashSet::new()), false, false)?;
+            let ours = Privileges::new(0, false, false)?;
             return Ok(Capabilities::from_bits(ours.reachable()));
         }
         if self

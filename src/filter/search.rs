@@ -60,10 +60,13 @@ pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
     if let [run] = map.runs() {
         return run.node;
     }
-    let leaves: Vec<Leaf> = partition(dag, load, map.runs())
-        .into_iter()
-        .filter_map(|group| Leaf::new(dag, load, group))
-        .collect();
+    let groups = partition(dag, load, map.runs());
+    let mut leaves = Vec::with_capacity(groups.len());
+    let mut kinds = Group::default();
+    for group in groups {
+        kinds.clear();
+        leaves.extend(Leaf::new(dag, load, group, &mut kinds));
+    }
     bisect(dag, load, &balance(&leaves), 0)
 }
 
@@ -90,24 +93,31 @@ fn partition<'r>(dag: &Dag, load: Load, runs: &'r [Run]) -> Vec<&'r [Run]> {
         .map(|run| dag.height(run.node, Some(load)))
         .collect();
     let all: u64 = heights.iter().copied().map(room).sum();
+    // What these are multiplied with is small: they do not overflow.
     let level = u64::try_from(runs.len()).unwrap_or(u64::MAX);
+    let single = RUNS_PER_LEVEL * all;
     // Of each prefix: what it costs, and where its last group starts.
     let mut best = Vec::with_capacity(runs.len() + 1);
     best.push((0, 0));
     let mut group = Group::default();
     for end in 1..=runs.len() {
         group.clear();
-        let before = runs.iter().zip(&heights).zip(&best).enumerate().take(end);
+        let (runs, heights) = (runs.get(..end), heights.get(..end));
+        let before = runs.unwrap_or_default().iter();
+        let before = before.zip(heights.unwrap_or_default()).zip(&best);
         let mut cheapest = (u64::MAX, end - 1);
-        for (from, ((run, &height), &(cost, _))) in before.rev() {
+        for (from, ((run, &height), &(cost, _))) in before.enumerate().rev() {
             // A group that is too large stays so when it grows.
-            let Some((singles, height)) = group.add(run, height) else {
+            let Some(singles) = group.add(run, height) else {
                 break;
             };
             // A border of the tree, and a question per single value.
-            let own = RUNS_PER_LEVEL * all * (1 + u64::from(singles))
-                + level.saturating_mul(room(height));
-            cheapest = cheapest.min((own.saturating_add(cost), from));
+            let own = single * (1 + u64::from(singles));
+            let so_far = own.saturating_add(cost);
+            if so_far < cheapest.0 {
+                let all = so_far.saturating_add(level * room(group.height()));
+                cheapest = cheapest.min((all, from));
+            }
         }
         best.push(cheapest);
     }
@@ -147,9 +157,8 @@ impl Group {
         (self.runs, self.base, self.wide) = (0, 0, None);
     }
 
-    /// Adds a run. How many single values must be asked for now, and how high is the leaf? `None` where it
-    /// is a group no more.
-    fn add(&mut self, run: &Run, height: u32) -> Option<(u32, u32)> {
+    /// Adds a run. How many single values must be asked for now? `None` where it is a group no more.
+    fn add(&mut self, run: &Run, height: u32) -> Option<u32> {
         let at = self.place(run.node, height);
         let kind = self.kinds.get_mut(at)?;
         kind.runs += 1;
@@ -166,19 +175,22 @@ impl Group {
                 self.base = at;
             }
         }
-        let base = self.kinds.get(self.base)?;
-        let all = self.runs - base.runs;
-        if all > CHAIN {
-            return None;
-        }
-        let (mut singles, mut highest) = (0, all + base.height);
+        let singles = self.runs - self.kinds.get(self.base)?.runs;
+        (singles <= CHAIN).then_some(singles)
+    }
+
+    /// How high the leaf is.
+    fn height(&self) -> u32 {
+        let (mut singles, mut highest, mut base) = (0, 0, 0);
         for (at, kind) in self.kinds.iter().enumerate() {
-            if at != self.base {
+            if at == self.base {
+                base = kind.height;
+            } else {
                 singles += kind.runs;
                 highest = highest.max(singles + kind.height);
             }
         }
-        Some((all, highest))
+        highest.max(singles + base)
     }
 
     /// Where this node is among the kinds, of which it becomes one.
@@ -217,9 +229,9 @@ struct Leaf {
 }
 
 impl Leaf {
-    fn new(dag: &mut Dag, load: Load, group: &[Run]) -> Option<Self> {
+    /// Of these runs, which `kinds` gathers: there are none in it yet.
+    fn new(dag: &mut Dag, load: Load, group: &[Run], kinds: &mut Group) -> Option<Self> {
         let height = |run: &Run| dag.height(run.node, Some(load));
-        let mut kinds = Group::default();
         for run in group {
             kinds.add(run, height(run));
         }

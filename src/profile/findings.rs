@@ -40,7 +40,7 @@ impl fmt::Display for Warning {
 }
 
 /// What a [`Warning`] is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Oddity {
     /// `SCMP_ACT_TRACE` is used.

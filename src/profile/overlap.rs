@@ -4,7 +4,7 @@
 //! written down nowhere: libseccomp follows the shape of its tree, we the order of the file. A contradiction
 //! is shown by a call that both match, and only if [`Policy::decide`] confirms it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::draft::Finding;
 use super::findings::Oddity;
@@ -19,7 +19,7 @@ const MAX_PAIRS: usize = 20_000;
 /// that say the same are not rules to a runtime.
 pub(super) fn overlaps(policy: &Policy, own_default: Action) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut reported = HashSet::new();
+    let mut reported = BTreeSet::new();
     let mut pairs = 0;
     for abi in &policy.abis {
         let several = abi.syscalls.iter().filter(|(_, rules)| rules.len() > 1);

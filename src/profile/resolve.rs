@@ -4,7 +4,7 @@
 //! an entry without conditions beats all those with, and of two without, the first wins. Where entries
 //! with conditions overlap, libseccomp follows the shape of its tree; here the first listed wins.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::dialect::{Dialect, Host, Reading};
 use super::draft::{Draft, Entry, Finding};
@@ -106,7 +106,7 @@ impl Profile {
         let policy = Policy { abis, bad_arch };
         findings.extend(overlaps(&policy, own_default));
         // Once is enough where several architectures have the same.
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for finding in findings {
             if seen.insert((finding.origin, finding.about.clone())) {
                 match finding.about {
