@@ -7,7 +7,7 @@ use super::dag::{Dag, Load, NodeId, Test};
 use super::search::{self, Map, Run};
 use crate::action::Action;
 use crate::bpf::{SeccompData, high, low};
-use crate::policy::Width;
+use crate::policy::{Condition, Op, Width};
 
 /// Where the halves of an argument are.
 #[derive(Clone, Copy)]
@@ -25,20 +25,48 @@ impl Words {
     }
 }
 
-/// That these bits of an argument have a value.
-pub(super) struct Bits {
-    pub(super) arg: u8,
-    pub(super) mask: u64,
-    pub(super) value: u64,
+/// Whether an argument has a value: what [`Ranges`] ask where one of them is one value, and no others are there.
+pub(super) fn equal(
+    dag: &mut Dag,
+    words: Words,
+    condition: Condition,
+    yes: NodeId,
+    no: NodeId,
+) -> NodeId {
+    let (arg, value) = (condition.arg(), condition.value());
+    let then = is(dag, words.low(arg), low(value), yes, no);
+    match condition.width() {
+        Width::W32 => then,
+        Width::W64 => is(dag, words.high(arg), high(value), then, no),
+    }
 }
 
-impl Bits {
-    /// The questions for it, half by half; a half that the mask leaves out is not looked at.
-    pub(super) fn decide(&self, dag: &mut Dag, words: Words, yes: NodeId, no: NodeId) -> NodeId {
-        let Self { arg, mask, value } = *self;
-        let then = half(dag, words.low(arg), low(mask), low(value), yes, no);
-        half(dag, words.high(arg), high(mask), high(value), then, no)
+/// Whether a word has a value. At an end of all values [`search::tree`] asks for the border, where one side is higher than
+/// the other: the same question is to be the same node.
+fn is(dag: &mut Dag, word: Load, value: u32, yes: NodeId, no: NodeId) -> NodeId {
+    let is_even = dag.height(yes, Some(word)) == dag.height(no, Some(word));
+    match value {
+        0 if !is_even => dag.ask(word, Test::Ge(1), no, yes),
+        u32::MAX if !is_even => dag.ask(word, Test::Ge(value), yes, no),
+        _ => dag.ask(word, Test::Eq(value), yes, no),
     }
+}
+
+/// A masked comparison, half by half; a half that the mask leaves out is not looked at.
+pub(super) fn masked(
+    dag: &mut Dag,
+    words: Words,
+    condition: Condition,
+    yes: NodeId,
+    no: NodeId,
+) -> NodeId {
+    let Op::MaskedEq(mask) = condition.op() else {
+        return no;
+    };
+    let value = condition.value();
+    let (low_word, high_word) = (words.low(condition.arg()), words.high(condition.arg()));
+    let then = half(dag, low_word, low(mask), low(value), yes, no);
+    half(dag, high_word, high(mask), high(value), then, no)
 }
 
 /// One half of it, by the shortest question there is.

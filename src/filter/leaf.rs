@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::compare::{Bits, Ranges, Words};
+use super::compare::{Ranges, Words, equal, masked};
 use super::dag::{Dag, NodeId};
 use crate::action::Action;
 use crate::bpf::MAX_INSNS;
@@ -97,22 +97,17 @@ fn one_after_the_other(dag: &mut Dag, words: Words, rules: &[Rule], fallback: No
 
 /// One condition by itself.
 fn one(dag: &mut Dag, words: Words, condition: Condition, yes: NodeId, no: NodeId) -> NodeId {
-    let (arg, width) = (condition.arg(), condition.width());
-    let bits = |mask| Bits {
-        arg,
-        mask,
-        value: condition.value(),
-    };
     match condition.op() {
-        Op::MaskedEq(mask) => bits(mask).decide(dag, words, yes, no),
-        Op::Eq => bits(width.mask()).decide(dag, words, yes, no),
-        Op::Ne => bits(width.mask()).decide(dag, words, no, yes),
+        Op::MaskedEq(_) => masked(dag, words, condition, yes, no),
+        Op::Eq => equal(dag, words, condition, yes, no),
+        Op::Ne => equal(dag, words, condition, no, yes),
         Op::Lt | Op::Le | Op::Gt | Op::Ge => {
+            let width = condition.width();
             let mut ranges = Ranges::default();
             for start in intervals(width, [condition]) {
                 ranges.push(start, if holds(condition, start) { yes } else { no });
             }
-            ranges.decide(dag, words, arg, width)
+            ranges.decide(dag, words, condition.arg(), width)
         }
     }
 }
@@ -223,7 +218,7 @@ impl<'a> Cutter<'a> {
                 let yes = self.left(&rest, |other| same(other).map(|()| true));
                 let no = self.left(&rest, |other| same(other).map(|()| false));
                 let (yes, no) = (self.cut(yes)?, self.cut(no)?);
-                one(self.dag, self.words, condition, yes, no)
+                masked(self.dag, self.words, condition, yes, no)
             }
         };
         self.known.insert(rest, node);
@@ -303,5 +298,46 @@ impl<'a> Cutter<'a> {
             }
         }
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::dag::{Load, Test};
+
+    #[test]
+    fn one_comparison_is_what_cutting_makes_of_it() {
+        let (low, high) = (u64::from(u32::MAX), u64::MAX << 32);
+        let values = [0, 1, 7, low - 1, low, low + 1, 7 << 32, high, high | 7, !0];
+        let mut dag = Dag::default();
+        let [allow, deny] = [Action::Allow, Action::Errno(1)].map(|action| dag.answer(action));
+        // Something that is higher than an answer.
+        let asks = dag.ask(Load::word(0), Test::Eq(5), allow, deny);
+        let ops = [Op::Ne, Op::Lt, Op::Le, Op::Eq, Op::Ge, Op::Gt];
+        let masks = [1, 7, low, high, low << 16, !0].map(Op::MaskedEq);
+        for big_endian in [false, true] {
+            let words = Words { big_endian };
+            for op in ops.into_iter().chain(masks) {
+                for (value, width) in values
+                    .into_iter()
+                    .flat_map(|value| [(value, Width::W32), (value, Width::W64)])
+                {
+                    let Some(condition) = Condition::new(1, width, op, value) else {
+                        continue;
+                    };
+                    for fallback in [deny, asks] {
+                        let rules = [Rule {
+                            conditions: vec![simple(condition)],
+                            action: Action::Allow,
+                            origin: 0,
+                        }];
+                        let cut = Cutter::new(&mut dag, words, &rules, fallback).cut_all();
+                        let one = one(&mut dag, words, simple(condition), allow, fallback);
+                        assert_eq!(cut, Some(one), "{condition:?} {big_endian}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -88,35 +88,61 @@ pub(super) struct Draft {
     arg_width: ArgWidth,
     multiplexers: Multiplexers,
     said: Vec<Said>,
+    /// What has a place of its own: all but what entries without conditions say of the names in the tables.
     places: Vec<Place>,
+    /// How many rules there are.
+    count: usize,
     /// The highest number that the profile names.
     newest: Option<u32>,
     findings: Vec<Finding>,
 }
 
+/// What an entry without conditions says of all its names: how early, and which of [`Draft::said`].
+type OfAll = (Class, usize);
+
 impl Draft {
-    /// A draft with room for this many rules.
-    pub(super) fn new(arch: Arch, own_default: Action, arg_width: ArgWidth, room: usize) -> Self {
+    pub(super) fn new(arch: Arch, own_default: Action, arg_width: ArgWidth) -> Self {
         Self {
             arch,
             own_default,
             arg_width,
             multiplexers: Multiplexers::of(arch),
             said: Vec::new(),
-            places: Vec::with_capacity(room),
+            places: Vec::new(),
+            count: 0,
             newest: None,
             findings: Vec::new(),
         }
     }
 
-    /// Adds rules for those names of the entries that the architecture has. `mentions` are the names of those
-    /// without conditions.
-    pub(super) fn add(
-        &mut self,
+    /// The rules for those names of the entries that the architecture has, in their order, and what was odd about them.
+    /// `mentions` are the names of the entries without conditions.
+    pub(super) fn rules(
+        mut self,
         entries: &[Entry],
         mentions: &Mentions,
-    ) -> Result<(), ResolveError> {
-        // They say the same of all their names.
+        default: Action,
+        unknown: UnknownCalls,
+    ) -> Result<(Abi, Vec<Finding>), ResolveError> {
+        let of_all = self.collect(entries)?;
+        let syscalls = self.by_number(&of_all, mentions)?;
+        let newest = self.newest.filter(|_| unknown == UnknownCalls::EnosysNewer);
+        let abi = Abi {
+            arch: self.arch,
+            default,
+            newer: newest.and_then(|newest| newer(newest, default)),
+            syscalls,
+        };
+        let mut findings = self.findings;
+        findings.retain(|finding| match &finding.about {
+            Oddity::Multiplexed { multiplexer, .. } => !always_denied(&abi, multiplexer),
+            _ => true,
+        });
+        Ok((abi, findings))
+    }
+
+    /// Gives a place to whatever has one of its own. Returns what the entries without conditions say.
+    fn collect(&mut self, entries: &[Entry]) -> Result<Vec<OfAll>, ResolveError> {
         let mut unconditional = Vec::new();
         for entry in entries {
             let of_all = entry.is_unconditional().then(|| {
@@ -125,48 +151,82 @@ impl Draft {
             });
             unconditional.extend(of_all);
             for name in entry.names {
-                self.has_room_for(2 * entry.alternatives.len())?;
                 match of_all {
-                    None => self.add_conditional(name, entry),
+                    None => self.add_conditional(name, entry)?,
                     Some((class, said)) if name.index().is_none() => {
                         if let Some(sysno) = name.on(self.arch) {
-                            self.put(sysno, class, said);
+                            self.put(sysno, class, said)?;
                         }
                     }
-                    // Below, by number.
+                    // By number, later.
                     Some(_) => {}
                 }
                 if let Some((call, multiplexer)) = self.multiplexers.find(name) {
-                    self.add_companions(name, call, multiplexer, entry);
+                    self.add_companions(name, call, multiplexer, entry)?;
                 }
             }
         }
-        for (sysno, name) in syscall::all_indexed(self.arch) {
-            for entry in mentions.of_name(name) {
-                self.has_room_for(1)?;
-                if let Some(&(class, said)) = unconditional.get(entry) {
-                    self.put(sysno, class, said);
-                }
-            }
-        }
-        Ok(())
+        Ok(unconditional)
     }
 
-    const fn has_room_for(&self, more: usize) -> Result<(), ResolveError> {
-        if self.places.len() + more > MAX_RULES {
+    /// All rules, number by number. What the tables have is by number already; the few others are sorted in.
+    fn by_number(&mut self, of_all: &[OfAll], mentions: &Mentions) -> Result<Rules, ResolveError> {
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_unstable();
+        let mut others = places.as_slice();
+        let mut settled = Settled::default();
+        let mut several = Vec::new();
+        for (sysno, name) in syscall::all_indexed(self.arch) {
+            let mut said = mentions
+                .of_name(name)
+                .filter_map(|entry| of_all.get(entry))
+                .map(|&(class, said)| Place::new(sysno.nr, class, said));
+            let Some(first) = said.next() else {
+                continue;
+            };
+            self.count_one()?;
+            self.names(sysno);
+            let lower;
+            (lower, others) = before(others, |place| place.nr() < sysno.nr);
+            settled.numbers(self, lower);
+            let same;
+            (same, others) = before(others, |place| place.nr() == sysno.nr);
+            match said.next() {
+                None if same.is_empty() => settled.number(self, &[first]),
+                second => {
+                    several.clear();
+                    several.push(first);
+                    for place in second.into_iter().chain(said) {
+                        self.count_one()?;
+                        several.push(place);
+                    }
+                    several.extend(same);
+                    several.sort_unstable();
+                    settled.number(self, &several);
+                }
+            }
+        }
+        settled.numbers(self, others);
+        Ok(settled.rules)
+    }
+
+    const fn count_one(&mut self) -> Result<(), ResolveError> {
+        self.count += 1;
+        if self.count > MAX_RULES {
             return Err(ResolveError::TooManyRules);
         }
         Ok(())
     }
 
-    fn add_conditional(&mut self, name: &Name, entry: &Entry) {
+    fn add_conditional(&mut self, name: &Name, entry: &Entry) -> Result<(), ResolveError> {
         if let Some(sysno) = name.on(self.arch) {
             for conditions in &entry.alternatives {
                 let class = self.class(entry, conditions, Class::Unconditional);
                 let (class, said) = self.compare(sysno, class, false, conditions, entry);
-                self.put(sysno, class, said);
+                self.put(sysno, class, said)?;
             }
         }
+        Ok(())
     }
 
     /// The same rules for the other way to the call: libseccomp overwrites the first argument with the
@@ -177,7 +237,7 @@ impl Draft {
         call: Multiplexed,
         multiplexer: Sysno,
         entry: &Entry,
-    ) {
+    ) -> Result<(), ResolveError> {
         let selects = Condition {
             index: 0,
             op: Op::Eq,
@@ -196,8 +256,10 @@ impl Draft {
             let others = conditions.iter().filter(|condition| condition.index != 0);
             let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
             let (class, said) = self.compare(multiplexer, class, true, &conditions, entry);
+            self.count_one()?;
             self.places.push(Place::new(multiplexer.nr, class, said));
         }
+        Ok(())
     }
 
     /// The class of a rule with these conditions; `unconditional` is that of one without any.
@@ -242,11 +304,18 @@ impl Draft {
     }
 
     /// Puts a rule in its place that the profile has for the call itself.
-    fn put(&mut self, sysno: Sysno, class: Class, said: usize) {
+    fn put(&mut self, sysno: Sysno, class: Class, said: usize) -> Result<(), ResolveError> {
+        self.count_one()?;
+        self.names(sysno);
+        self.places.push(Place::new(sysno.nr, class, said));
+        Ok(())
+    }
+
+    /// The profile names this call.
+    fn names(&mut self, sysno: Sysno) {
         if !sysno.is_private() {
             self.newest = self.newest.max(Some(sysno.nr));
         }
-        self.places.push(Place::new(sysno.nr, class, said));
     }
 
     /// Adds to what is said; where it is then, is for [`Place::new`].
@@ -281,38 +350,6 @@ impl Draft {
             ArgWidth::Full => Width::W64,
             ArgWidth::Kernel => width_of(sysno, index),
         }
-    }
-
-    /// The rules in their order, and what was odd about them.
-    pub(super) fn finish(mut self, default: Action, unknown: UnknownCalls) -> (Abi, Vec<Finding>) {
-        let newest = self.newest.filter(|_| unknown == UnknownCalls::EnosysNewer);
-        let mut findings = std::mem::take(&mut self.findings);
-        let mut syscalls = Rules::default();
-        // What the last number has, where that is one rule.
-        let mut only = None;
-        // Stable, because that is quick where most are in order.
-        self.places.sort();
-        for &place in &self.places {
-            let is_first = syscalls.last().is_none_or(|(last, _)| last != place.nr());
-            let said = Some(place.said());
-            if is_first && only == said {
-                syscalls.repeat(place.nr());
-            } else {
-                findings.extend(self.settle(place, &mut syscalls));
-            }
-            only = said.filter(|_| is_first);
-        }
-        let abi = Abi {
-            arch: self.arch,
-            default,
-            newer: newest.and_then(|newest| newer(newest, default)),
-            syscalls,
-        };
-        findings.retain(|finding| match &finding.about {
-            Oddity::Multiplexed { multiplexer, .. } => !always_denied(&abi, multiplexer),
-            _ => true,
-        });
-        (abi, findings)
     }
 
     /// Puts a rule behind those of its number that are asked earlier, where it can decide anything.
@@ -350,6 +387,47 @@ impl Draft {
             about: about(),
         })
     }
+}
+
+/// The rules that are settled: of all numbers up to the last.
+#[derive(Default)]
+struct Settled {
+    rules: Rules,
+    /// What is said of the last number, where that is one rule.
+    only: Option<usize>,
+}
+
+impl Settled {
+    /// Adds numbers with their places, in order.
+    fn numbers(&mut self, draft: &mut Draft, places: &[Place]) {
+        for places in places.chunk_by(|one, other| one.nr() == other.nr()) {
+            self.number(draft, places);
+        }
+    }
+
+    /// Adds one number, with its places in order.
+    fn number(&mut self, draft: &mut Draft, places: &[Place]) {
+        let only = match places {
+            [place] => Some(place.said()),
+            _ => None,
+        };
+        match places {
+            [place] if self.only == only => self.rules.repeat(place.nr()),
+            _ => {
+                for &place in places {
+                    let finding = draft.settle(place, &mut self.rules);
+                    draft.findings.extend(finding);
+                }
+            }
+        }
+        self.only = only;
+    }
+}
+
+/// The places at the beginning for which this holds, and the others.
+fn before(places: &[Place], holds: impl Fn(&Place) -> bool) -> (&[Place], &[Place]) {
+    let end = places.iter().position(|place| !holds(place));
+    places.split_at(end.unwrap_or(places.len()))
 }
 
 /// Is this syscall denied whatever its arguments?

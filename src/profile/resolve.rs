@@ -89,13 +89,11 @@ impl Profile {
         }
         let unconditional = entries.iter().filter(|entry| entry.is_unconditional());
         let mentions = Mentions::of(unconditional.map(|entry| entry.names));
-        let names = entries.iter().map(|entry| entry.names.len()).sum();
         let mut abis = Vec::with_capacity(arches.len());
         let mut findings = Vec::new();
         for arch in arches {
-            let mut draft = Draft::new(arch, own_default, reading.arg_width, names);
-            draft.add(&entries, &mentions)?;
-            let (abi, found) = draft.finish(default, reading.unknown);
+            let draft = Draft::new(arch, own_default, reading.arg_width);
+            let (abi, found) = draft.rules(&entries, &mentions, default, reading.unknown)?;
             abis.push(abi);
             findings.extend(found);
         }
