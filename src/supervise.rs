@@ -37,7 +37,7 @@ pub(crate) struct Duties<'a> {
     pub(crate) at_rest: Option<&'a mut dyn FnMut() -> Option<Witnesses>>,
 }
 
-/// After which a command is not one of those that are over at once.
+/// After which a command is not one of those that are over at once. Counted once more from the first signal.
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// Takes signals and passes them on until the command has ended, and waits for its descendants as long as it should.
@@ -48,10 +48,7 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
     let mut jobs = JobControl::default();
     // A SIGCONT that continued the command, and waits here as well, went to both of us. One that comes later is another.
     let mut continued = false;
-    let mut rest = duties
-        .at_rest
-        .take()
-        .map(|rest| (Instant::now() + MOMENT, rest));
+    let mut rest = duties.at_rest.take().map(|rest| (Until::In(MOMENT), rest));
     let mut witnesses = None;
     loop {
         if let Some(end) = reap(child, &mut jobs)? {
@@ -61,18 +58,21 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
             return Ok(end);
         }
         continued |= wait::was_continued(child.pid());
-        let by = if continued {
-            Some(Instant::now())
+        let until = if continued {
+            Some(Until::In(Duration::ZERO))
         } else {
-            rest.as_ref().map(|&(at, _)| at)
+            rest.as_ref().map(|&(until, _)| until)
         };
-        let Some(taken) = duties.take_signal(by)? else {
+        let Some(taken) = duties.take_signal(until)? else {
             if !continued && let Some((_, rest)) = rest.take() {
                 witnesses = rest();
             }
             continued = false;
             continue;
         };
+        if let Some((until, _)) = &mut rest {
+            *until = until.fixed();
+        }
         continued |= wait::was_continued(child.pid());
         if !is_ours(taken) {
             // They are asked in any case, so that they do not take it for the next one.
@@ -87,14 +87,41 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
     }
 }
 
+/// Until when to wait.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// For so long, from when the waiting begins. No clock is read for it, which for the first time takes microseconds: its
+    /// pages are mapped, and the vDSO is searched for the function.
+    In(Duration),
+    /// Until then.
+    At(Instant),
+}
+
+impl Until {
+    /// The same for waiting that is interrupted and begins again.
+    fn fixed(self) -> Self {
+        match self {
+            Self::In(time) => Self::At(Instant::now() + time),
+            at @ Self::At(_) => at,
+        }
+    }
+
+    fn left(self) -> Duration {
+        match self {
+            Self::In(time) => time,
+            Self::At(at) => at.saturating_duration_since(Instant::now()),
+        }
+    }
+}
+
 impl Duties<'_> {
     /// Waits for a signal, and attends to what else there is meanwhile. `None`: nothing came by then.
-    fn take_signal(&mut self, by: Option<Instant>) -> Result<Option<Taken>, Errno> {
-        let left = || by.map(|by| by.saturating_duration_since(Instant::now()));
+    fn take_signal(&mut self, until: Option<Until>) -> Result<Option<Taken>, Errno> {
         match &mut self.aside {
-            None => signal::take(left()),
+            None => signal::take(until.map(Until::left)),
             Some((aside, signals)) => {
-                attend_until_signal(&mut **aside, *signals, left)?;
+                let until = until.map(Until::fixed);
+                attend_until_signal(&mut **aside, *signals, || until.map(Until::left))?;
                 signal::take(Some(Duration::ZERO))
             }
         }
@@ -102,7 +129,8 @@ impl Duties<'_> {
 
     /// Reaps descendants until there are none, the time is over, or somebody wants an end of it.
     fn linger(&mut self) -> Result<(), Errno> {
-        let by = Instant::now() + self.linger;
+        let linger = Some(self.linger).filter(|linger| !linger.is_zero());
+        let until = linger.map(|linger| Until::In(linger).fixed());
         loop {
             // The command's last orphans may have ended with it.
             loop {
@@ -112,10 +140,10 @@ impl Duties<'_> {
                     Err(_) => return Ok(()),
                 }
             }
-            if Instant::now() >= by {
+            if until.is_none_or(|until| until.left().is_zero()) {
                 return Ok(());
             }
-            if let Some(taken) = self.take_signal(Some(by))?
+            if let Some(taken) = self.take_signal(until)?
                 && matches!(taken.signal, Signal::TERM | Signal::INT | Signal::QUIT)
             {
                 return Ok(());
