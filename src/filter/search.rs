@@ -142,6 +142,8 @@ struct Group {
     base: usize,
     /// Where those lead that are more than a single value: to one node, or they make no group. It is the base then.
     wide: Option<NodeId>,
+    /// How high the leaf is, where that is known: more runs to the base do not change it, and every other run is one.
+    height: Option<u32>,
 }
 
 /// The runs of a group that lead to the same node.
@@ -154,15 +156,26 @@ struct Kind {
 impl Group {
     fn clear(&mut self) {
         self.kinds.clear();
-        (self.runs, self.base, self.wide) = (0, 0, None);
+        (self.runs, self.base, self.wide, self.height) = (0, 0, None, None);
     }
 
     /// Adds a run. How many single values must be asked for now? `None` where it is a group no more.
     fn add(&mut self, run: &Run, height: u32) -> Option<u32> {
+        self.runs += 1;
+        let to_base = self
+            .kinds
+            .get_mut(self.base)
+            .filter(|base| base.node == run.node);
+        if let Some(base) = to_base
+            && (run.is_single() || self.wide == Some(run.node))
+        {
+            base.runs += 1;
+            return Some(self.runs - base.runs);
+        }
+        self.height = None;
         let at = self.place(run.node, height);
         let kind = self.kinds.get_mut(at)?;
         kind.runs += 1;
-        self.runs += 1;
         let mine = kind.runs;
         if !run.is_single() {
             if *self.wide.get_or_insert(run.node) != run.node {
@@ -180,7 +193,10 @@ impl Group {
     }
 
     /// How high the leaf is.
-    fn height(&self) -> u32 {
+    fn height(&mut self) -> u32 {
+        if let Some(known) = self.height {
+            return known;
+        }
         let (mut singles, mut highest, mut base) = (0, 0, 0);
         for (at, kind) in self.kinds.iter().enumerate() {
             if at == self.base {
@@ -190,7 +206,7 @@ impl Group {
                 highest = highest.max(singles + kind.height);
             }
         }
-        highest.max(singles + base)
+        *self.height.insert(highest.max(singles + base))
     }
 
     /// Where this node is among the kinds, of which it becomes one.

@@ -186,11 +186,12 @@ impl Draft {
             };
             self.count_one()?;
             self.names(sysno);
-            let lower;
-            (lower, others) = before(others, |place| place.nr() < sysno.nr);
+            let (mut lower, mut same) = (&[][..], &[][..]);
+            if others.first().is_some_and(|place| place.nr() <= sysno.nr) {
+                (lower, others) = before(others, |place| place.nr() < sysno.nr);
+                (same, others) = before(others, |place| place.nr() == sysno.nr);
+            }
             settled.numbers(self, lower);
-            let same;
-            (same, others) = before(others, |place| place.nr() == sysno.nr);
             match said.next() {
                 None if same.is_empty() => settled.number(self, &[first]),
                 second => {

@@ -17,7 +17,7 @@ impl NameId {
         let mut at = first_slot(hash(name.as_bytes()));
         loop {
             let id = SLOTS.get(at).copied().filter(|&id| id != EMPTY)?;
-            if Self(id).name() == Some(name) {
+            if Self(id).name().is_some_and(|known| is_same(known, name)) {
                 return Some(Self(id));
             }
             at = next_slot(at);
@@ -38,6 +38,21 @@ impl NameId {
         let start = ENDS.get(at).copied()?;
         let end = ENDS.get(at + 1).copied()?;
         TEXT.get(usize::from(start)..usize::from(end))
+    }
+}
+
+/// Are these equal? Eight bytes at a time, of which most names have one or two: what a C library has for it is made for
+/// longer texts, and musl's goes byte by byte.
+fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.last_chunk::<8>(), other.last_chunk()) {
+        (Some(last), Some(last_of_other)) => {
+            last == last_of_other && one.as_chunks::<8>().0 == other.as_chunks().0
+        }
+        _ => one.iter().eq(other),
     }
 }
 
