@@ -27,11 +27,11 @@ impl Values<'_> {
 
     /// Those from `first` to `last`, as far as they are among these: the smallest and the largest.
     pub fn within(&self, first: u32, last: u32) -> Option<(u32, u32)> {
-        let span = Span {
-            first: first.max(self.first),
-            last: last.min(self.last),
-        };
-        let span = span.trimmed(self.but)?;
+        let (first, last) = (first.max(self.first), last.min(self.last));
+        if first > last {
+            return None;
+        }
+        let span = Span { first, last }.trimmed(self.but)?;
         Some((span.first, span.last))
     }
 }

@@ -120,8 +120,9 @@ pub fn all_indexed(arch: Arch) -> impl Iterator<Item = (Sysno, usize)> {
 
 fn rows(arch: Arch) -> impl Iterator<Item = (Sysno, NameId)> {
     let bit = x32_bit(arch);
-    let rows = Table::of(arch).into_iter().flat_map(Table::rows);
-    rows.map(move |(nr, id)| (Sysno { arch, nr: nr | bit }, id))
+    let rows = Table::of(arch).map_or(&[][..], Table::rows);
+    rows.iter()
+        .map(move |&(nr, id)| (Sysno { arch, nr: nr | bit }, id))
 }
 
 fn named(id: NameId, arch: Arch) -> Option<Sysno> {
