@@ -395,18 +395,16 @@ impl<'a> Reader<'a> {
     /// The part of a string up to its end, an escape, or a byte that must not be there.
     fn plain_run(&mut self) -> &'a str {
         let start = self.at;
-        let bytes = self.text.as_bytes();
-        while let Some(word) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+        let (words, last) = self.rest().as_bytes().as_chunks();
+        for word in words {
             let plain = plain_bytes(*word);
             self.at += plain;
             if plain < word.len() {
-                break;
+                return self.text.get(start..self.at).unwrap_or_default();
             }
         }
-        // The last few bytes of the text.
-        while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1f)) {
-            self.at += 1;
-        }
+        let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        self.at += last.iter().take_while(is_plain).count();
         self.text.get(start..self.at).unwrap_or_default()
     }
 
@@ -481,9 +479,9 @@ impl<'a> Reader<'a> {
     /// Passes over the rest of a token, which has this many bytes, and the white space behind it.
     fn pass(&mut self, length: usize) {
         self.at += length;
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is_white = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        self.at += rest.iter().take_while(is_white).count();
     }
 
     fn rest(&self) -> &'a str {

@@ -48,9 +48,11 @@ fn is_same(one: &str, other: &str) -> bool {
     if one.len() != other.len() {
         return false;
     }
-    match (one.last_chunk::<8>(), other.last_chunk()) {
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    match (one.last_chunk(), other.last_chunk()) {
         (Some(last), Some(last_of_other)) => {
-            last == last_of_other && one.as_chunks::<8>().0 == other.as_chunks().0
+            let mut words = one.as_chunks().0.iter().zip(other.as_chunks().0);
+            words.all(|(one, other)| word(one) == word(other)) && word(last) == word(last_of_other)
         }
         _ => one.iter().eq(other),
     }
