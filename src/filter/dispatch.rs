@@ -123,7 +123,7 @@ impl<'a> Decider<'a> {
     /// Which number? All of them have a place in the map, -1 too.
     fn by_number(&mut self, arch: Arch) -> NodeId {
         let gate = self.gate(arch);
-        let mut map = Map::default();
+        let mut map = Map::of_numbers();
         for section in sections(arch) {
             self.section(&mut map, section, gate);
         }

@@ -29,6 +29,11 @@ impl Run {
 pub(super) struct Map(Vec<Run>);
 
 impl Map {
+    /// No runs yet, and room for as many as an architecture's numbers usually make.
+    pub(super) fn of_numbers() -> Self {
+        Self(Vec::with_capacity(128))
+    }
+
     /// Adds a run behind the last. Neighbours that lead to the same node become one.
     pub(super) fn push(&mut self, run: Run) {
         match self.0.last_mut() {
@@ -63,9 +68,14 @@ pub(super) fn tree(dag: &mut Dag, load: Load, map: &Map) -> NodeId {
     let groups = partition(dag, load, map.runs());
     let mut leaves = Vec::with_capacity(groups.len());
     let mut kinds = Group::default();
+    let mut singles = Vec::new();
     for group in groups {
         kinds.clear();
-        leaves.extend(Leaf::new(dag, load, group, &mut kinds));
+        for run in group {
+            kinds.add(run, dag.height(run.node, Some(load)));
+        }
+        let leaf = |base| Leaf::new(dag, load, group, base, &mut singles);
+        leaves.extend(kinds.base().and_then(leaf));
     }
     bisect(dag, load, &balance(&leaves), 0)
 }
@@ -245,17 +255,19 @@ struct Leaf {
 }
 
 impl Leaf {
-    /// Of these runs, which `kinds` gathers: there are none in it yet.
-    fn new(dag: &mut Dag, load: Load, group: &[Run], kinds: &mut Group) -> Option<Self> {
-        let height = |run: &Run| dag.height(run.node, Some(load));
-        for run in group {
-            kinds.add(run, height(run));
-        }
-        let base = kinds.base()?;
-        let mut singles: Vec<&Run> = group.iter().filter(|run| run.node != base).collect();
+    /// Of these runs, most of which lead to `base`. `singles` is room for the others.
+    fn new<'r>(
+        dag: &mut Dag,
+        load: Load,
+        group: &'r [Run],
+        base: NodeId,
+        singles: &mut Vec<&'r Run>,
+    ) -> Option<Self> {
+        singles.clear();
+        singles.extend(group.iter().filter(|run| run.node != base));
         // What is put in last is asked first.
-        singles.sort_by_key(|run| (run.weight, height(run)));
-        let node = singles.into_iter().fold(base, |no, run| {
+        singles.sort_by_key(|run| (run.weight, dag.height(run.node, Some(load))));
+        let node = singles.iter().fold(base, |no, run| {
             dag.ask(load, Test::Eq(run.first), run.node, no)
         });
         Some(Self {

@@ -42,6 +42,14 @@ struct Span {
 }
 
 impl Rules {
+    /// None, with room for so many numbers in a row and rules.
+    pub fn with_room(spans: usize, rules: usize) -> Self {
+        Self {
+            spans: Vec::with_capacity(spans),
+            rules: Vec::with_capacity(rules),
+        }
+    }
+
     /// Adds a rule behind those that the number has. Quick where numbers come in ascending order.
     pub fn push(&mut self, nr: u32, rule: Rule) {
         let start = self.rules.len();

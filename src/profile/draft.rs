@@ -17,6 +17,9 @@ const MAX_RULES: usize = 1 << 18;
 
 const ENOSYS: u16 = 38;
 
+/// Into so many stretches a profile as Docker's own divides the numbers of an architecture.
+const USUAL_SPANS: usize = 64;
+
 /// How early a rule is asked, among those for one syscall. Within a class it is the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -68,16 +71,25 @@ pub(super) struct Finding {
 pub(super) struct Entry<'p> {
     pub(super) origin: usize,
     pub(super) names: &'p [Name],
-    /// Conditions of which one alternative must hold.
-    pub(super) alternatives: Vec<&'p [Condition]>,
+    pub(super) conditions: &'p [Condition],
+    /// One of the conditions is enough.
+    pub(super) any_is_enough: bool,
     pub(super) action: Action,
 }
 
-impl Entry<'_> {
-    pub(super) fn is_unconditional(&self) -> bool {
-        self.alternatives
-            .iter()
-            .all(|conditions| conditions.is_empty())
+impl<'p> Entry<'p> {
+    pub(super) const fn is_unconditional(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// Conditions that hold together, of which one alternative is enough.
+    fn alternatives(&self) -> impl Iterator<Item = &'p [Condition]> {
+        let (all, each) = if self.any_is_enough {
+            (None, self.conditions)
+        } else {
+            (Some(self.conditions), &[][..])
+        };
+        all.into_iter().chain(each.chunks(1))
     }
 }
 
@@ -174,7 +186,10 @@ impl Draft {
         let mut places = std::mem::take(&mut self.places);
         places.sort_unstable();
         let mut others = places.as_slice();
-        let mut settled = Settled::default();
+        let mut settled = Settled {
+            rules: Rules::with_room(USUAL_SPANS, of_all.len() + places.len()),
+            only: None,
+        };
         let mut several = Vec::new();
         for (sysno, name) in syscall::all_indexed(self.arch) {
             let mut said = mentions
@@ -221,7 +236,7 @@ impl Draft {
 
     fn add_conditional(&mut self, name: &Name, entry: &Entry) -> Result<(), ResolveError> {
         if let Some(sysno) = name.on(self.arch) {
-            for conditions in &entry.alternatives {
+            for conditions in entry.alternatives() {
                 let class = self.class(entry, conditions, Class::Unconditional);
                 let (class, said) = self.compare(sysno, class, false, conditions, entry);
                 self.put(sysno, class, said)?;
@@ -244,7 +259,7 @@ impl Draft {
             op: Op::Eq,
             value: call.selector,
         };
-        for conditions in &entry.alternatives {
+        for conditions in entry.alternatives() {
             if !conditions.is_empty() {
                 let about = Oddity::Multiplexed {
                     name: name.to_string(),
@@ -391,7 +406,6 @@ impl Draft {
 }
 
 /// The rules that are settled: of all numbers up to the last.
-#[derive(Default)]
 struct Settled {
     rules: Rules,
     /// What is said of the last number, where that is one rule.

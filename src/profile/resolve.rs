@@ -10,7 +10,7 @@ use super::dialect::{Dialect, Host, Reading};
 use super::draft::{Draft, Entry, Finding};
 use super::findings::{Oddity, ResolveError, Warning};
 use super::mentions::Mentions;
-use super::model::{Condition, Flag, Position, Profile, Rule};
+use super::model::{Flag, Position, Profile, Rule};
 use super::nearest::nearest;
 use super::overlap::overlaps;
 use crate::action::Action;
@@ -75,7 +75,10 @@ impl Profile {
             if rule.names.is_empty() && own_default.runs() && !action.runs() {
                 return Err(ResolveError::NoNames { at: rule.at });
             }
-            let alternatives = alternatives(rule, &mut warnings);
+            let any_is_enough = tests_twice(rule);
+            if any_is_enough {
+                warnings.push(Warning::new(rule.at, Oddity::AnyCondition));
+            }
             for name in rule.names.iter().filter(|name| !name.is_known()) {
                 unknown.note(name, rule, action)?;
             }
@@ -83,7 +86,8 @@ impl Profile {
             entries.push(Entry {
                 origin,
                 names: &rule.names,
-                alternatives,
+                conditions: &rule.conditions,
+                any_is_enough,
                 action,
             });
         }
@@ -199,24 +203,18 @@ impl Profile {
     }
 }
 
-/// The rule's conditions as alternatives of which one must hold: normally one alternative with all of them.
+/// Does the rule test an argument twice?
 ///
 /// libseccomp refuses two conditions on one argument, and every runtime then installs each condition as a
-/// rule of its own (runc's `matchCall`).
-fn alternatives<'r>(rule: &'r Rule, warnings: &mut Vec<Warning>) -> Vec<&'r [Condition]> {
+/// rule of its own (runc's `matchCall`): one that holds is enough.
+fn tests_twice(rule: &Rule) -> bool {
     let mut tested = 0_u8;
-    let twice = rule.conditions.iter().any(|condition| {
+    rule.conditions.iter().any(|condition| {
         let bit = 1 << condition.index;
         let again = tested & bit != 0;
         tested |= bit;
         again
-    });
-    if twice {
-        warnings.push(Warning::new(rule.at, Oddity::AnyCondition));
-        rule.conditions.chunks(1).collect()
-    } else {
-        vec![&rule.conditions]
-    }
+    })
 }
 
 /// Collects the unknown names of a rule.
@@ -289,6 +287,7 @@ impl Unknown {
 mod tests {
     use super::*;
     use crate::policy::{Call, Op};
+    use crate::profile::model::Condition;
     use crate::profile::{ArgWidth, Capabilities, KernelVersion, UnknownCalls};
     use crate::syscall::Sysno;
 
