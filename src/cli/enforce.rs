@@ -19,7 +19,7 @@ use crate::sys::wait::End;
 
 /// Runs `command` under the profile in `file`.
 pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Error> {
-    let name = file.display().to_string();
+    let name = file.to_string_lossy();
     let (profile, mut warnings) = input::read(file)?;
     let drop = dropped(&args.enforcing.cap_drop);
     let report = args.enforcing.report.as_ref();
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
         None
     });
     let file_of_report = report.and_then(ReportTo::file);
-    let words = command.words.clone();
+    let words = report.map(|_| command.words.clone()).unwrap_or_default();
     let stay = if args.enforcing.exec {
         Stay::No
     } else {

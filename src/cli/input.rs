@@ -55,7 +55,7 @@ pub(super) fn kernel_release() -> String {
 
 /// Reads the evidence in this file, if there is any.
 pub(super) fn evidence(path: &Path) -> Result<Option<Evidence>, Error> {
-    let name = path.display().to_string();
+    let name = path.to_string_lossy();
     match std::fs::read(path) {
         Ok(text) => Ok(Some(Evidence::parse(&text, &name)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<(Profile, Vec<Warning>, Vec<u8>), ReadError> {
             path: path.to_owned(),
         });
     }
-    let (profile, mut warnings) = Profile::parse(&text, &path.display().to_string())?;
+    let (profile, mut warnings) = Profile::parse(&text, &path.to_string_lossy())?;
     warnings.extend(distrust(&metadata, geteuid().as_raw()));
     Ok((profile, warnings, text))
 }

@@ -1,6 +1,6 @@
 //! Attributes of this process: `prctl(2)`, its environment, its terminal.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
 
 use super::signal::Signal;
@@ -153,7 +153,7 @@ fn pidfd(tid: Tid, flags: libc::c_int) -> Result<OwnedFd, Errno> {
 }
 
 /// The environment, byte for byte: entries without `=` included, which `std::env` would drop.
-pub(crate) fn environment() -> Vec<CString> {
+pub(crate) fn environment() -> Vec<&'static CStr> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
     }
@@ -167,7 +167,7 @@ pub(crate) fn environment() -> Vec<CString> {
             break;
         }
         // SAFETY: each entry is a C string that lives as long as the process.
-        entries.push(unsafe { CStr::from_ptr(entry) }.to_owned());
+        entries.push(unsafe { CStr::from_ptr(entry) });
         // SAFETY: the entry was not the ending null, so there is another element.
         at = unsafe { at.add(1) };
     }

@@ -22,7 +22,7 @@
 //! closes at the exec, so the child must have sent it to the launcher before: in a `sendmsg` with the secret, before it
 //! waits. (To take it out of the child, `pidfd_getfd(2)`, container engines forbid.)
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -44,7 +44,7 @@ pub(crate) struct Image {
     /// Argument strings, the command's own name first.
     pub(crate) args: Vec<CString>,
     /// Environment strings.
-    pub(crate) env: Vec<CString>,
+    pub(crate) env: Vec<&'static CStr>,
 }
 
 /// A filter that is ready to be installed.
@@ -181,15 +181,10 @@ impl Plan {
     ///
     /// `mask` is what [`signal::block_all`] returned, `child_ignored` whether `SIGCHLD` was ignored.
     pub(crate) fn new(image: Image, mask: Mask, child_ignored: bool) -> Result<Self, Errno> {
-        let pointers = |strings: &[CString]| {
-            strings
-                .iter()
-                .map(|s| s.as_ptr())
-                .chain([ptr::null()])
-                .collect::<Vec<_>>()
-        };
-        let argv = pointers(&image.args);
-        let mut envp = pointers(&image.env);
+        let words = image.args.iter().map(|word| word.as_ptr());
+        let argv = words.chain([ptr::null()]).collect();
+        let entries = image.env.iter().map(|entry| entry.as_ptr());
+        let mut envp: Vec<_> = entries.chain([ptr::null()]).collect();
         let listen_pid = reserve_listen_pid(&image.env, &mut envp)?;
         Ok(Self {
             argv,
@@ -485,13 +480,14 @@ impl Seal {
 /// systemd's socket activation names the process that may take the sockets. When that is us, the child
 /// must be named instead: puts an entry with room for its pid in the place of ours.
 fn reserve_listen_pid(
-    env: &[CString],
+    env: &[&CStr],
     envp: &mut [*const libc::c_char],
 ) -> Result<Option<*mut libc::c_char>, Errno> {
-    let ours = format!("LISTEN_PID={}", std::process::id());
-    let at = env
-        .iter()
-        .position(|entry| entry.as_bytes() == ours.as_bytes());
+    let is_ours = |pid: &[u8]| pid == std::process::id().to_string().as_bytes();
+    let at = env.iter().position(|entry| {
+        let pid = entry.to_bytes().strip_prefix(b"LISTEN_PID=");
+        pid.is_some_and(is_ours)
+    });
     let Some(slot) = at.and_then(|at| envp.get_mut(at)) else {
         return Ok(None);
     };
