@@ -50,6 +50,7 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
     let mut continued = false;
     let mut rest = duties.at_rest.take().map(|rest| (Until::In(MOMENT), rest));
     let mut witnesses = None;
+    let mut is_first = true;
     loop {
         if let Some(end) = reap(child, &mut jobs)? {
             // They are no descendants of the command.
@@ -57,6 +58,11 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
             duties.linger()?;
             return Ok(end);
         }
+        // Many a command is over at the first signal, and nobody has asked for the time.
+        if !is_first && let Some((until, _)) = &mut rest {
+            *until = until.fixed();
+        }
+        is_first = false;
         continued |= wait::was_continued(child.pid());
         let until = if continued {
             Some(Until::In(Duration::ZERO))
@@ -70,9 +76,6 @@ pub(crate) fn until_end(child: &Child, mut duties: Duties<'_>) -> Result<End, Er
             continued = false;
             continue;
         };
-        if let Some((until, _)) = &mut rest {
-            *until = until.fixed();
-        }
         continued |= wait::was_continued(child.pid());
         if !is_ours(taken) {
             // They are asked in any case, so that they do not take it for the next one.

@@ -71,7 +71,7 @@ step cargo test --release --no-fail-fast
 # With another C library whatever asks the kernel, or hears of signals, is another program.
 if musl=$(step bash .ci/musl); then
 	SECCOMP_RUN_BINARY=$musl step cargo test --release --no-fail-fast --test integration -- attacks:: denials:: enforce:: \
-		environment:: fails_closed:: help:: init:: learn:: pid1:: signals:: terminals:: transparency:: unchanged:: witness::
+		environment:: fails_closed:: help:: init:: learn:: merge:: pid1:: signals:: terminals:: transparency:: unchanged:: witness::
 elif [ -n "${SECCOMP_RUN_NO_SKIP:-}" ]; then
 	exit 1
 else

@@ -769,21 +769,76 @@ mod tests {
         assert_eq!(policy.evaluate(&call), Action::Trap);
     }
 
+    /// In the tables and not, with conditions and without, twice in an entry and in two of them.
+    #[test]
+    fn every_number_has_its_rules_wherever_they_stand() {
+        let several = r#"{"names":["syscall_999","write","syscall_400","write","futex"],"action":"SCMP_ACT_ALLOW"}"#;
+        let rules = [
+            rule("futex", "LOG", &[(0, "EQ", 1)]),
+            several.to_owned(),
+            rule("write", "ERRNO 5", &[]),
+            rule("syscall_400", "ERRNO 5", &[]),
+            rule("dup", "ERRNO 5", &[(0, "EQ", 1)]),
+        ];
+        let resolved = resolve(&profile(&rules.join(",")));
+        let names = ["write", "dup", "futex", "syscall_400", "syscall_999"];
+        for arch in [Arch::X86_64, Arch::X32] {
+            let of = |name| Sysno::parse(arch, name).unwrap().nr;
+            let rules = &resolved.policy.abi(arch).unwrap().syscalls;
+            assert!(rules.numbers().eq(names.map(of)), "{arch}");
+            for name in names {
+                let want = match name {
+                    "dup" => [Action::Errno(1), Action::Errno(5)],
+                    _ => [Action::Allow; 2],
+                };
+                let got = [0, 1].map(|arg| ask(&resolved.policy, arch, name, &[arg]));
+                assert_eq!(got, want, "{arch} {name}");
+            }
+        }
+        let lost = about(&resolved);
+        assert!(
+            lost.len() == 3 && lost.iter().all(|lost| lost.contains("has no effect")),
+            "{lost:?}"
+        );
+        // Private numbers come behind all others, and are in the tables.
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_ARM"],
+            "syscalls":[{"names":["set_tls","syscall_600","read","breakpoint"],"action":"SCMP_ACT_ALLOW"}]}"#;
+        let (profile, _) = Profile::parse(text.as_bytes(), "p").unwrap();
+        let arm = Host {
+            native: Arch::Arm,
+            ..host()
+        };
+        let policy = profile.resolve(&arm, &Reading::default()).unwrap().policy;
+        let numbers = policy.abi(Arch::Arm).unwrap().syscalls.numbers();
+        assert!(numbers.eq([3, 600, 0xf_0001, 0xf_0005]));
+    }
+
     #[test]
     fn what_unfolds_without_end_is_refused() {
-        let mut bomb = Rule::allow(syscall::all(Arch::X86_64).map(|(_, name)| name));
         let condition = Condition {
             index: 0,
             op: Op::Eq,
             value: 1,
         };
-        bomb.conditions = vec![condition; 10_000];
-        let mut profile = Profile::learned([], []);
-        profile.rules.push(bomb);
-        assert_eq!(
-            profile.resolve(&host(), &Reading::default()),
-            Err(ResolveError::TooManyRules)
-        );
+        let bomb = |names: Vec<&'static str>, conditions| Rule {
+            conditions: vec![condition; conditions],
+            ..Rule::allow(names)
+        };
+        let all = syscall::all(Arch::X86_64).map(|(_, name)| name).collect();
+        // With conditions, without, and where each has a companion.
+        let bombs = [
+            bomb(all, 10_000),
+            bomb(vec!["read"; (1 << 18) + 1], 0),
+            bomb(vec!["socket"], 200_000),
+        ];
+        for bomb in bombs {
+            let mut profile = Profile::learned([Arch::X86], []);
+            profile.rules.push(bomb);
+            assert_eq!(
+                profile.resolve(&host(), &Reading::default()),
+                Err(ResolveError::TooManyRules)
+            );
+        }
     }
 
     fn errors_and_flags(flags: &str) -> Result<Resolved, ResolveError> {

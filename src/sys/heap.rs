@@ -73,6 +73,8 @@ impl Blocks {
     }
 
     fn share(&self) {
+        // Who may not use it may not share it either.
+        self.with(|_| ());
         self.is_shared.store(true, Ordering::Relaxed);
     }
 
@@ -93,8 +95,8 @@ impl Blocks {
                 _ => process::abort(),
             }
         }
-        // SAFETY: nobody else is here. Who shares it has the lock; otherwise this is the only thread, and `work` calls
-        // nothing that comes back: `Pages` asks the kernel alone.
+        // SAFETY: nobody else is here. Who shares it has the lock; otherwise this is the only thread. `work` calls nothing
+        // that comes back: `Pages` asks the kernel alone. (dlmalloc panics over a heap that is broken already.)
         work(unsafe { &mut *self.all.get() })
     }
 }
@@ -256,10 +258,10 @@ mod tests {
     }
 
     /// Some thousand blocks of all sizes, kept, grown, shrunk and given back in turns, each found as it was left.
-    fn churn(heap: &impl GlobalAlloc, mut seed: usize) {
+    fn churn(heap: &impl GlobalAlloc, mut seed: u64) {
         let mut random = |below: usize| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 33) % below
+            usize::try_from(seed >> 33).unwrap() % below
         };
         let mut blocks = Vec::new();
         for turn in 0_u16..4000 {
@@ -297,18 +299,42 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_was_not_announced_ends_the_process() {
+    fn blocks_from_before_are_given_back_by_another_thread() {
         let blocks = Blocks::new();
-        blocks.trim();
-        // SAFETY: the child touches these blocks alone, whose lock nobody has, and ends.
-        let ForkResult::Parent { child } = unsafe { fork() }.unwrap() else {
-            // Another thread's place.
-            blocks.owner.store(ptr::dangling_mut(), Ordering::Relaxed);
+        let layout = Layout::from_size_align(300, 8).unwrap();
+        let before: Vec<usize> = (0..100)
+            // SAFETY: the size is not 0.
+            .map(|_| unsafe { blocks.alloc(layout) }.expose_provenance())
+            .collect();
+        blocks.share();
+        std::thread::scope(|scope| {
+            let other = threads::named("other").spawn_scoped(scope, || {
+                for at in before {
+                    // SAFETY: a block of this heap with its layout, which nobody else has.
+                    unsafe { blocks.dealloc(ptr::with_exposed_provenance_mut(at), layout) };
+                }
+                churn(&blocks, 6);
+            });
+            churn(&blocks, 7);
+            other.unwrap().join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_thread_that_was_not_announced_ends_the_process() {
+        for work in [Blocks::trim, Blocks::share] {
+            let blocks = Blocks::new();
             blocks.trim();
-            // SAFETY: ends the process.
-            unsafe { libc::_exit(0) }
-        };
-        let ended = waitpid(child, None).unwrap();
-        assert!(matches!(ended, WaitStatus::Signaled(_, Signal::SIGABRT, _)));
+            // SAFETY: the child touches these blocks alone, whose lock nobody has, and ends.
+            let ForkResult::Parent { child } = unsafe { fork() }.unwrap() else {
+                // Another thread's place.
+                blocks.owner.store(ptr::dangling_mut(), Ordering::Relaxed);
+                work(&blocks);
+                // SAFETY: ends the process.
+                unsafe { libc::_exit(0) }
+            };
+            let ended = waitpid(child, None).unwrap();
+            assert!(matches!(ended, WaitStatus::Signaled(_, Signal::SIGABRT, _)));
+        }
     }
 }

@@ -152,7 +152,8 @@ fn pidfd(tid: Tid, flags: libc::c_int) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The environment, byte for byte: entries without `=` included, which `std::env` would drop.
+/// The environment, byte for byte: entries without `=` included, which `std::env` would drop. It stays as it is: see
+/// `clippy.toml`.
 pub(crate) fn environment() -> Vec<&'static CStr> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;

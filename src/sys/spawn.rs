@@ -96,7 +96,7 @@ pub(crate) struct Plan {
 }
 
 // SAFETY: the pointers lead to the heap memory of strings that the plan owns (or leaked, for the one that
-// it may write); nothing of it belongs to a thread.
+// it may write), and to the process's environment, which nobody changes; nothing of it belongs to a thread.
 unsafe impl Send for Plan {}
 // SAFETY: as above; through a shared reference nothing is written.
 unsafe impl Sync for Plan {}
@@ -322,7 +322,7 @@ impl Plan {
             self.envp.as_ptr(),
         );
         // SAFETY: path is a C string, argv and envp are arrays of C strings that a null pointer ends; all
-        // are owned by self. The three further arguments are numbers that execve ignores.
+        // are owned by self or belong to the process. The three further arguments are numbers that execve ignores.
         unsafe { libc::syscall(libc::SYS_execve, path, argv, envp, a, b, c) };
         Errno::last()
     }

@@ -335,6 +335,12 @@ mod tests {
             let name = NameId(id).name().unwrap();
             assert_eq!(NameId::find(name).map(|id| id.0), Some(id), "{name}");
             assert!(NameId::find(&format!("{name}_")).is_none(), "{name}");
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[at] ^= 1;
+                let other = String::from_utf8(other).unwrap();
+                assert!(!is_same(name, &other), "{name} {other}");
+            }
         }
         assert!(NameId::find("").is_none());
     }
