@@ -203,8 +203,8 @@ impl Draft {
             self.names(sysno);
             let (mut lower, mut same) = (&[][..], &[][..]);
             if others.first().is_some_and(|place| place.nr() <= sysno.nr) {
-                (lower, others) = before(others, |place| place.nr() < sysno.nr);
-                (same, others) = before(others, |place| place.nr() == sysno.nr);
+                (lower, others) = others.split_at(others.partition_point(|p| p.nr() < sysno.nr));
+                (same, others) = others.split_at(others.partition_point(|p| p.nr() == sysno.nr));
             }
             settled.numbers(self, lower);
             match said.next() {
@@ -437,12 +437,6 @@ impl Settled {
         }
         self.only = only;
     }
-}
-
-/// The places at the beginning for which this holds, and the others.
-fn before(places: &[Place], holds: impl Fn(&Place) -> bool) -> (&[Place], &[Place]) {
-    let end = places.iter().position(|place| !holds(place));
-    places.split_at(end.unwrap_or(places.len()))
 }
 
 /// Is this syscall denied whatever its arguments?
