@@ -4,7 +4,7 @@ use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
 use super::mentions::Mentions;
 use super::model::Condition;
-use super::multiplex::{Multiplexed, Multiplexers};
+use super::multiplex::Multiplexers;
 use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
@@ -71,6 +71,8 @@ pub(super) struct Finding {
 pub(super) struct Entry<'p> {
     pub(super) origin: usize,
     pub(super) names: &'p [Name],
+    /// Those of them that are in no table: names of private calls, and of none.
+    pub(super) unlisted: Vec<&'p Name>,
     pub(super) conditions: &'p [Condition],
     /// One of the conditions is enough.
     pub(super) any_is_enough: bool,
@@ -157,24 +159,24 @@ impl Draft {
     fn collect(&mut self, entries: &[Entry]) -> Result<Vec<OfAll>, ResolveError> {
         let mut unconditional = Vec::new();
         for entry in entries {
-            let of_all = entry.is_unconditional().then(|| {
+            if entry.is_unconditional() {
                 let class = self.class(entry, &[], Class::Unconditional);
-                (class, self.say(entry, false, Vec::new()))
-            });
-            unconditional.extend(of_all);
-            for name in entry.names {
-                match of_all {
-                    None => self.add_conditional(name, entry)?,
-                    Some((class, said)) if name.index().is_none() => {
-                        if let Some(sysno) = name.on(self.arch) {
-                            self.put(sysno, class, said)?;
-                        }
-                    }
-                    // By number, later.
-                    Some(_) => {}
+                let said = self.say(entry, false, Vec::new());
+                unconditional.push((class, said));
+                // The names in the tables come by number, later.
+                let arch = self.arch;
+                for sysno in entry.unlisted.iter().filter_map(|name| name.on(arch)) {
+                    self.put(sysno, class, said)?;
                 }
-                if let Some((call, multiplexer)) = self.multiplexers.find(name) {
-                    self.add_companions(name, call, multiplexer, entry)?;
+                if !self.multiplexers.is_none() {
+                    for name in entry.names {
+                        self.add_companions(name, entry)?;
+                    }
+                }
+            } else {
+                for name in entry.names {
+                    self.add_conditional(name, entry)?;
+                    self.add_companions(name, entry)?;
                 }
             }
         }
@@ -192,42 +194,38 @@ impl Draft {
         };
         let mut several = Vec::new();
         for (sysno, name) in syscall::all_indexed(self.arch) {
-            let mut said = mentions
-                .of_name(name)
-                .filter_map(|entry| of_all.get(entry))
-                .map(|&(class, said)| Place::new(sysno.nr, class, said));
-            let Some(first) = said.next() else {
+            let entries = mentions.of_name(name);
+            let Some(&(class, first)) = entries.first().and_then(|&entry| of_all.get(entry)) else {
                 continue;
             };
-            self.count_one()?;
+            self.count(entries.len())?;
             self.names(sysno);
-            let (mut lower, mut same) = (&[][..], &[][..]);
-            if others.first().is_some_and(|place| place.nr() <= sysno.nr) {
-                (lower, others) = others.split_at(others.partition_point(|p| p.nr() < sysno.nr));
-                (same, others) = others.split_at(others.partition_point(|p| p.nr() == sysno.nr));
+            // Of most numbers one thing is said, the same as of the last.
+            let is_only = entries.len() == 1 && others.first().is_none_or(|p| p.nr() > sysno.nr);
+            if is_only && settled.repeat(sysno.nr, first) {
+                continue;
             }
+            let (lower, rest) = others.split_at(others.partition_point(|p| p.nr() < sysno.nr));
+            let (same, rest) = rest.split_at(rest.partition_point(|p| p.nr() == sysno.nr));
+            others = rest;
             settled.numbers(self, lower);
-            match said.next() {
-                None if same.is_empty() => settled.number(self, &[first]),
-                second => {
-                    several.clear();
-                    several.push(first);
-                    for place in second.into_iter().chain(said) {
-                        self.count_one()?;
-                        several.push(place);
-                    }
-                    several.extend(same);
-                    several.sort_unstable();
-                    settled.number(self, &several);
-                }
-            }
+            several.clear();
+            several.push(Place::new(sysno.nr, class, first));
+            let more = entries
+                .iter()
+                .skip(1)
+                .filter_map(|&entry| of_all.get(entry));
+            several.extend(more.map(|&(class, said)| Place::new(sysno.nr, class, said)));
+            several.extend(same);
+            several.sort_unstable();
+            settled.number(self, &several);
         }
         settled.numbers(self, others);
         Ok(settled.rules)
     }
 
-    const fn count_one(&mut self) -> Result<(), ResolveError> {
-        self.count += 1;
+    const fn count(&mut self, more: usize) -> Result<(), ResolveError> {
+        self.count += more;
         if self.count > MAX_RULES {
             return Err(ResolveError::TooManyRules);
         }
@@ -245,15 +243,12 @@ impl Draft {
         Ok(())
     }
 
-    /// The same rules for the other way to the call: libseccomp overwrites the first argument with the
+    /// The same rules for the other way to the call, where there is one: libseccomp overwrites the first argument with the
     /// call's number there and keeps the others, though they are not the call's arguments.
-    fn add_companions(
-        &mut self,
-        name: &Name,
-        call: Multiplexed,
-        multiplexer: Sysno,
-        entry: &Entry,
-    ) -> Result<(), ResolveError> {
+    fn add_companions(&mut self, name: &Name, entry: &Entry) -> Result<(), ResolveError> {
+        let Some((call, multiplexer)) = self.multiplexers.find(name) else {
+            return Ok(());
+        };
         let selects = Condition {
             index: 0,
             op: Op::Eq,
@@ -272,7 +267,7 @@ impl Draft {
             let others = conditions.iter().filter(|condition| condition.index != 0);
             let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
             let (class, said) = self.compare(multiplexer, class, true, &conditions, entry);
-            self.count_one()?;
+            self.count(1)?;
             self.places.push(Place::new(multiplexer.nr, class, said));
         }
         Ok(())
@@ -321,7 +316,7 @@ impl Draft {
 
     /// Puts a rule in its place that the profile has for the call itself.
     fn put(&mut self, sysno: Sysno, class: Class, said: usize) -> Result<(), ResolveError> {
-        self.count_one()?;
+        self.count(1)?;
         self.names(sysno);
         self.places.push(Place::new(sysno.nr, class, said));
         Ok(())
@@ -329,8 +324,8 @@ impl Draft {
 
     /// The profile names this call.
     fn names(&mut self, sysno: Sysno) {
-        if !sysno.is_private() {
-            self.newest = self.newest.max(Some(sysno.nr));
+        if self.newest.is_none_or(|newest| newest < sysno.nr) && !sysno.is_private() {
+            self.newest = Some(sysno.nr);
         }
     }
 
@@ -423,19 +418,24 @@ impl Settled {
     /// Adds one number, with its places in order.
     fn number(&mut self, draft: &mut Draft, places: &[Place]) {
         let only = match places {
+            [place] if self.repeat(place.nr(), place.said()) => return,
             [place] => Some(place.said()),
             _ => None,
         };
-        match places {
-            [place] if self.only == only => self.rules.repeat(place.nr()),
-            _ => {
-                for &place in places {
-                    let finding = draft.settle(place, &mut self.rules);
-                    draft.findings.extend(finding);
-                }
-            }
+        for &place in places {
+            let finding = draft.settle(place, &mut self.rules);
+            draft.findings.extend(finding);
         }
         self.only = only;
+    }
+
+    /// Adds a number of which this is said and nothing else, if that is so of the last one, too.
+    fn repeat(&mut self, nr: u32, said: usize) -> bool {
+        let is_same = self.only == Some(said);
+        if is_same {
+            self.rules.repeat(nr);
+        }
+        is_same
     }
 }
 

@@ -7,16 +7,9 @@ use crate::syscall::{NAMES, Name};
 
 /// The entries that name each syscall of the tables.
 pub(super) struct Mentions {
-    /// By [`Name::index`]: where in `all` the first one is.
-    first: [Option<u32>; NAMES],
-    all: Vec<Mention>,
-}
-
-/// That an entry has a name.
-struct Mention {
-    entry: usize,
-    /// Where in [`Mentions::all`] the next one of this name is.
-    next: Option<u32>,
+    /// By [`Name::index`]: how many of `entries` belong to the names before it. The last is how many there are.
+    starts: [usize; NAMES + 1],
+    entries: Vec<usize>,
 }
 
 impl Mentions {
@@ -24,16 +17,28 @@ impl Mentions {
     pub(super) fn of<'n>(entries: impl Iterator<Item = &'n [Name]>) -> Self {
         let entries: Vec<_> = entries.collect();
         let mut mentions = Self {
-            first: [None; NAMES],
-            all: Vec::with_capacity(entries.iter().map(|names| names.len()).sum()),
+            starts: [0; NAMES + 1],
+            entries: vec![0; entries.iter().map(|names| names.len()).sum()],
         };
-        // The last one first, so that each comes before those that are there.
+        for index in entries.iter().copied().flatten().filter_map(Name::index) {
+            if let Some(count) = mentions.starts.get_mut(index) {
+                *count += 1;
+            }
+        }
+        // Where each name's end, and from there down to where they start.
+        let mut end = 0;
+        for start in &mut mentions.starts {
+            end += *start;
+            *start = end;
+        }
+        mentions.entries.truncate(end);
         for (entry, names) in entries.iter().enumerate().rev() {
             for index in names.iter().filter_map(Name::index) {
-                let here = u32::try_from(mentions.all.len()).ok();
-                if let Some(first) = mentions.first.get_mut(index) {
-                    let next = std::mem::replace(first, here);
-                    mentions.all.push(Mention { entry, next });
+                if let Some(start) = mentions.starts.get_mut(index) {
+                    *start -= 1;
+                    if let Some(place) = mentions.entries.get_mut(*start) {
+                        *place = entry;
+                    }
                 }
             }
         }
@@ -42,17 +47,19 @@ impl Mentions {
 
     /// The places of the entries with the name of this [`Name::index`], in ascending order: one for each time that it is
     /// there.
-    pub(super) fn of_name(&self, index: usize) -> impl Iterator<Item = usize> {
-        let find = |at: u32| self.all.get(usize::try_from(at).ok()?);
-        let first = self.first.get(index).copied().flatten().and_then(find);
-        let mentions = std::iter::successors(first, move |mention| mention.next.and_then(find));
-        mentions.map(|mention| mention.entry)
+    pub(super) fn of_name(&self, index: usize) -> &[usize] {
+        match self.starts.get(index..index + 2) {
+            Some(&[start, end]) => self.entries.get(start..end).unwrap_or_default(),
+            _ => &[],
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::Arch;
+    use crate::syscall;
 
     #[test]
     fn entries_are_found_by_name_in_their_order() {
@@ -69,8 +76,16 @@ mod tests {
             [("read", &[0, 3]), ("write", &[0, 2, 3, 3]), ("open", &[])];
         for (name, want) in cases {
             let index = Name::from(name).index().unwrap();
-            assert_eq!(mentions.of_name(index).collect::<Vec<_>>(), want, "{name}");
+            assert_eq!(mentions.of_name(index), want, "{name}");
         }
-        assert_eq!(mentions.of_name(NAMES).next(), None);
+        assert!(mentions.of_name(NAMES).is_empty());
+        // The last one of all has no name behind it.
+        let mut all = Arch::ALL.into_iter().flat_map(syscall::all_indexed);
+        let (last, _) = all.find(|&(_, index)| index == NAMES - 1).unwrap();
+        let names = [last.name().unwrap(), "read"].map(Name::from);
+        assert_eq!(
+            Mentions::of([&names[..]].into_iter()).of_name(NAMES - 1),
+            [0]
+        );
     }
 }

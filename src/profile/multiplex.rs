@@ -5,7 +5,7 @@
 //! libseccomp makes two of it (`abi_rule_add` in `src/syscalls.c`).
 
 use crate::arch::Arch;
-use crate::syscall::{Name, Sysno};
+use crate::syscall::{self, NAMES, Name, Sysno};
 
 /// The other way to a call, on the architectures that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,44 +15,17 @@ pub(super) struct Multiplexed {
     pub(super) selector: u64,
 }
 
-/// The other way to the call of this name: numbers are those of `linux/net.h` and `linux/ipc.h`.
+/// The other way to the call of this name.
 pub(super) fn multiplexed(name: &str) -> Option<Multiplexed> {
-    let (by, selector) = match name {
-        "socket" => (SOCKETCALL, 1),
-        "bind" => (SOCKETCALL, 2),
-        "connect" => (SOCKETCALL, 3),
-        "listen" => (SOCKETCALL, 4),
-        "accept" => (SOCKETCALL, 5),
-        "getsockname" => (SOCKETCALL, 6),
-        "getpeername" => (SOCKETCALL, 7),
-        "socketpair" => (SOCKETCALL, 8),
-        "send" => (SOCKETCALL, 9),
-        "recv" => (SOCKETCALL, 10),
-        "sendto" => (SOCKETCALL, 11),
-        "recvfrom" => (SOCKETCALL, 12),
-        "shutdown" => (SOCKETCALL, 13),
-        "setsockopt" => (SOCKETCALL, 14),
-        "getsockopt" => (SOCKETCALL, 15),
-        "sendmsg" => (SOCKETCALL, 16),
-        "recvmsg" => (SOCKETCALL, 17),
-        "accept4" => (SOCKETCALL, 18),
-        "recvmmsg" => (SOCKETCALL, 19),
-        "sendmmsg" => (SOCKETCALL, 20),
-        "semop" => (IPC, 1),
-        "semget" => (IPC, 2),
-        "semctl" => (IPC, 3),
-        "semtimedop" => (IPC, 4),
-        "msgsnd" => (IPC, 11),
-        "msgrcv" => (IPC, 12),
-        "msgget" => (IPC, 13),
-        "msgctl" => (IPC, 14),
-        "shmat" => (IPC, 21),
-        "shmdt" => (IPC, 22),
-        "shmget" => (IPC, 23),
-        "shmctl" => (IPC, 24),
-        _ => return None,
-    };
-    Some(Multiplexed { by, selector })
+    other_way(&Name::from(name))
+}
+
+fn other_way(name: &Name) -> Option<Multiplexed> {
+    let way = WAYS.get(name.index()?).copied().filter(|&way| way != 0)?;
+    Some(Multiplexed {
+        by: if way & IS_IPC == 0 { SOCKETCALL } else { IPC },
+        selector: (way & !IS_IPC).into(),
+    })
 }
 
 /// The syscall that makes the call of this name too, on the architectures that have it.
@@ -62,6 +35,72 @@ pub(crate) fn multiplexer_of(name: &str) -> Option<&'static str> {
 
 const SOCKETCALL: &str = "socketcall";
 const IPC: &str = "ipc";
+
+/// The calls of `socketcall`, with the first argument that selects each: `linux/net.h`.
+const SOCKETCALLS: [(&str, u8); 20] = [
+    ("socket", 1),
+    ("bind", 2),
+    ("connect", 3),
+    ("listen", 4),
+    ("accept", 5),
+    ("getsockname", 6),
+    ("getpeername", 7),
+    ("socketpair", 8),
+    ("send", 9),
+    ("recv", 10),
+    ("sendto", 11),
+    ("recvfrom", 12),
+    ("shutdown", 13),
+    ("setsockopt", 14),
+    ("getsockopt", 15),
+    ("sendmsg", 16),
+    ("recvmsg", 17),
+    ("accept4", 18),
+    ("recvmmsg", 19),
+    ("sendmmsg", 20),
+];
+
+/// The calls of `ipc`: `linux/ipc.h`.
+const IPCS: [(&str, u8); 12] = [
+    ("semop", 1),
+    ("semget", 2),
+    ("semctl", 3),
+    ("semtimedop", 4),
+    ("msgsnd", 11),
+    ("msgrcv", 12),
+    ("msgget", 13),
+    ("msgctl", 14),
+    ("shmat", 21),
+    ("shmdt", 22),
+    ("shmget", 23),
+    ("shmctl", 24),
+];
+
+/// In [`WAYS`]: that of `ipc`.
+const IS_IPC: u8 = 0x80;
+
+/// By [`Name::index`]: the selector of each call that has one. Made by the compiler, since it is asked for every name of
+/// a profile.
+static WAYS: [u8; NAMES] = ways();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a wrong index is a build error"
+)]
+const fn ways() -> [u8; NAMES] {
+    let mut ways = [0; NAMES];
+    let mut calls: &[_] = &SOCKETCALLS;
+    while let [(name, selector), rest @ ..] = calls {
+        ways[syscall::index_of(name)] = *selector;
+        calls = rest;
+    }
+    let mut calls: &[_] = &IPCS;
+    while let [(name, selector), rest @ ..] = calls {
+        ways[syscall::index_of(name)] = *selector | IS_IPC;
+        calls = rest;
+    }
+    ways
+}
 
 /// The multiplexers of an architecture.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +117,18 @@ impl Multiplexers {
         }
     }
 
+    /// Has the architecture none?
+    pub(super) const fn is_none(self) -> bool {
+        self.socketcall.is_none() && self.ipc.is_none()
+    }
+
     /// The other way to the call of this name, and its multiplexer, if the architecture has it.
     pub(super) fn find(self, name: &Name) -> Option<(Multiplexed, Sysno)> {
         // Most architectures have none, and no need to look at names.
-        self.socketcall.or(self.ipc)?;
-        let call = multiplexed(name)?;
+        if self.is_none() {
+            return None;
+        }
+        let call = other_way(name)?;
         let multiplexer = if call.by == SOCKETCALL {
             self.socketcall
         } else {

@@ -79,13 +79,16 @@ impl Profile {
             if any_is_enough {
                 warnings.push(Warning::new(rule.at, Oddity::AnyCondition));
             }
-            for name in rule.names.iter().filter(|name| !name.is_known()) {
+            let unlisted = rule.names.iter().filter(|name| name.index().is_none());
+            let unlisted: Vec<_> = unlisted.collect();
+            for name in unlisted.iter().filter(|name| !name.is_known()) {
                 unknown.note(name, rule, action)?;
             }
             warnings.extend(unknown.warning(rule));
             entries.push(Entry {
                 origin,
                 names: &rule.names,
+                unlisted,
                 conditions: &rule.conditions,
                 any_is_enough,
                 action,

@@ -118,6 +118,12 @@ pub fn all_indexed(arch: Arch) -> impl Iterator<Item = (Sysno, usize)> {
     rows(arch).map(|(sysno, id)| (sysno, id.index()))
 }
 
+/// The [`Name::index`] of a name in the tables, for tables of others that are made while compiling: a name that no
+/// architecture has stops the build.
+pub(crate) const fn index_of(name: &str) -> usize {
+    table::index_of(name.as_bytes())
+}
+
 fn rows(arch: Arch) -> impl Iterator<Item = (Sysno, NameId)> {
     let bit = x32_bit(arch);
     let rows = Table::of(arch).map_or(&[][..], Table::rows);

@@ -33,14 +33,49 @@ impl Name {
     }
 }
 
-/// FNV-1a, folded: the lower bits of short names should differ.
-pub(super) const fn hash(mut name: &[u8]) -> u32 {
-    let mut hash: u32 = 0x811c_9dc5;
-    while let [byte, rest @ ..] = name {
-        hash = (hash ^ *byte as u32).wrapping_mul(0x0100_0193);
-        name = rest;
+/// The hash of a name. The test of the tables knows that no two names have the same.
+pub(super) const fn hash(name: &[u8]) -> u32 {
+    hash_of(name, ends_of(name))
+}
+
+/// The same, of what [`ends_of`] says of the name.
+pub(super) const fn hash_of(name: &[u8], [first, last]: [u64; 2]) -> u32 {
+    /// An odd number with its bits well spread: 2^64 divided by the golden ratio.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const fn mixed(hash: u64, word: u64) -> u64 {
+        (hash.rotate_left(23) ^ word).wrapping_mul(SPREAD)
     }
-    hash ^ (hash >> 16)
+    let mut hash = mixed(mixed(name.len() as u64, first), last);
+    if name.len() > 2 * WORD {
+        let mut rest = name;
+        while let Some((word, others)) = rest.split_first_chunk() {
+            hash = mixed(hash, u64::from_le_bytes(*word));
+            rest = others;
+        }
+    }
+    (hash >> 32) as u32
+}
+
+/// Bytes in a word. All of a name of up to two words lies in what [`ends_of`] says.
+pub(super) const WORD: usize = 8;
+
+/// The first and the last bytes of a name, as many as fit and with some of them twice: most names are short, and what is
+/// done in two words is done sooner than what is done byte by byte.
+pub(super) const fn ends_of(name: &[u8]) -> [u64; 2] {
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        [u64::from_le_bytes(*first), u64::from_le_bytes(*last)]
+    } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        [first as u64, last as u64]
+    } else if let (Some(first), Some(last)) = (name.first_chunk::<2>(), name.last_chunk::<2>()) {
+        let (first, last) = (u16::from_le_bytes(*first), u16::from_le_bytes(*last));
+        [first as u64, last as u64]
+    } else {
+        match name {
+            [byte] => [*byte as u64, 0],
+            _ => [0, 0],
+        }
+    }
 }
 
 /// The named syscalls of one architecture, by number.

@@ -4,7 +4,9 @@
 //! architecture is then one array access. The names are kept as one text with ends, so that the whole of it
 //! is constant data without pointers that a loader would have to relocate.
 
-use super::rows::{self, Name, Rows, hash};
+use std::ops::Range;
+
+use super::rows::{self, Name, Rows, WORD, ends_of, hash, hash_of};
 use crate::arch::Arch;
 
 /// A name that some architecture has.
@@ -14,10 +16,16 @@ pub(super) struct NameId(u16);
 impl NameId {
     pub(super) fn find(name: &str) -> Option<Self> {
         // The index wraps around like the probing that filled it, and an empty place ends the search.
-        let mut at = first_slot(hash(name.as_bytes()));
+        let name = name.as_bytes();
+        let ends = ends_of(name);
+        let mut at = first_slot(hash_of(name, ends));
         loop {
             let id = SLOTS.get(at).copied().filter(|&id| id != EMPTY)?;
-            if Self(id).name().is_some_and(|known| is_same(known, name)) {
+            let known = Self(id).bytes()?;
+            let is_same = known.len() == name.len()
+                && ends_of(known) == ends
+                && (name.len() <= 2 * WORD || known == name);
+            if is_same {
                 return Some(Self(id));
             }
             at = next_slot(at);
@@ -34,27 +42,18 @@ impl NameId {
     }
 
     pub(super) fn name(self) -> Option<&'static str> {
-        let at = self.index();
-        let start = ENDS.get(at).copied()?;
-        let end = ENDS.get(at + 1).copied()?;
-        TEXT.get(usize::from(start)..usize::from(end))
+        TEXT.get(self.range()?)
     }
-}
 
-/// Are these equal? Eight bytes at a time, of which most names have one or two: what a C library has for it is made for
-/// longer texts, and musl's goes byte by byte.
-fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    if one.len() != other.len() {
-        return false;
+    fn bytes(self) -> Option<&'static [u8]> {
+        TEXT.as_bytes().get(self.range()?)
     }
-    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
-    match (one.last_chunk(), other.last_chunk()) {
-        (Some(last), Some(last_of_other)) => {
-            let mut words = one.as_chunks().0.iter().zip(other.as_chunks().0);
-            words.all(|(one, other)| word(one) == word(other)) && word(last) == word(last_of_other)
+
+    fn range(self) -> Option<Range<usize>> {
+        match ENDS.get(self.index()..self.index() + 2) {
+            Some(&[start, end]) => Some(start.into()..end.into()),
+            _ => None,
         }
-        _ => one.iter().eq(other),
     }
 }
 
@@ -155,13 +154,13 @@ const fn next_slot(at: usize) -> usize {
 
 /// The list of names while the compiler makes it. It tells names apart by their hashes alone, which is
 /// right as long as they all differ: a test compares the texts.
-pub(super) struct Union {
+struct Union {
     names: [Name; SLOT_COUNT / 2],
     count: u16,
     slots: [u16; SLOT_COUNT],
 }
 
-pub(super) const UNION: &Union = &Union::of_all();
+const UNION: &Union = &Union::of_all();
 /// How many names the tables have together.
 pub const NAMES: usize = UNION.count as usize;
 
@@ -220,11 +219,11 @@ impl Union {
         assert!(id != EMPTY, "a name that no architecture has");
         NameId(id)
     }
+}
 
-    /// The place of the name with this hash in an array over all of them.
-    pub(super) const fn index(&self, hash: u32) -> usize {
-        self.id(hash).0 as usize
-    }
+/// The place of this name in an array over all of them, while that is made.
+pub(super) const fn index_of(name: &[u8]) -> usize {
+    UNION.id(hash(name)).0 as usize
 }
 
 #[expect(
@@ -285,7 +284,7 @@ const fn numbers(rows: &Rows) -> [u32; NAMES] {
     let mut row = 0;
     while row < rows.len() {
         let (nr, name) = rows.get(row);
-        numbers[UNION.index(name.hash)] = nr;
+        numbers[UNION.id(name.hash).0 as usize] = nr;
         row += 1;
     }
     numbers
@@ -339,7 +338,12 @@ mod tests {
                 let mut other = name.as_bytes().to_vec();
                 other[at] ^= 1;
                 let other = String::from_utf8(other).unwrap();
-                assert!(!is_same(name, &other), "{name} {other}");
+                assert!(NameId::find(&other).is_none_or(|id| id.name() == Some(&other)));
+                assert_ne!(
+                    NameId::find(&other).map(|id| id.0),
+                    Some(id),
+                    "{name} {other}"
+                );
             }
         }
         assert!(NameId::find("").is_none());

@@ -18,8 +18,7 @@
 //! What is not in the table is taken for 64 bits wide, as libseccomp takes everything.
 
 use super::Sysno;
-use super::rows::hash;
-use super::table::{NAMES, NameId, UNION};
+use super::table::{NAMES, NameId, index_of};
 use crate::arch::Arch;
 
 /// Does the kernel read only the lower 32 bits of this argument (0 to 5)?
@@ -66,7 +65,7 @@ const fn masks() -> [u8; NAMES] {
         let mut names = names.as_bytes();
         while !names.is_empty() {
             let (name, others) = first_word(names);
-            masks[UNION.index(hash(name))] = mask;
+            masks[index_of(name)] = mask;
             names = others;
         }
         rows = rest;
