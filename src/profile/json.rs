@@ -365,16 +365,14 @@ impl<'a> Reader<'a> {
     }
 
     fn string_for(&mut self, what: &str) -> Result<Cow<'a, str>, Problem> {
+        if let Some(plain) = self.plain() {
+            return Ok(Cow::Borrowed(plain));
+        }
         if self.peek() != Some(b'"') {
             return Err(self.unexpected(what));
         }
         self.at += 1;
-        let plain = self.plain_run();
-        if self.peek() == Some(b'"') {
-            self.pass(1);
-            return Ok(Cow::Borrowed(plain));
-        }
-        let mut text = plain.to_owned();
+        let mut text = self.plain_run().to_owned();
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -392,20 +390,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Takes a string, if one is next and is written as it is meant, without escapes: nearly all are.
+    pub(super) fn plain(&mut self) -> Option<&'a str> {
+        let inside = self.rest().strip_prefix('"')?;
+        let length = plain_length(inside.as_bytes());
+        if inside.as_bytes().get(length) != Some(&b'"') {
+            return None;
+        }
+        self.pass(length + 2);
+        inside.get(..length)
+    }
+
     /// The part of a string up to its end, an escape, or a byte that must not be there.
     fn plain_run(&mut self) -> &'a str {
-        let start = self.at;
-        let (words, last) = self.rest().as_bytes().as_chunks();
-        for word in words {
-            let plain = plain_bytes(*word);
-            self.at += plain;
-            if plain < word.len() {
-                return self.text.get(start..self.at).unwrap_or_default();
-            }
-        }
-        let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        self.at += last.iter().take_while(is_plain).count();
-        self.text.get(start..self.at).unwrap_or_default()
+        let rest = self.rest();
+        let length = plain_length(rest.as_bytes());
+        self.at += length;
+        rest.get(..length).unwrap_or_default()
     }
 
     fn escape(&mut self) -> Result<char, Problem> {
@@ -489,7 +490,22 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many of these bytes come before the first that a string cannot have as it is: all eight are looked at at once.
+/// How many of these bytes come before the first that a string cannot have as it is.
+fn plain_length(bytes: &[u8]) -> usize {
+    let (words, last) = bytes.as_chunks();
+    let mut length = 0;
+    for word in words {
+        let plain = plain_bytes(*word);
+        length += plain;
+        if plain < word.len() {
+            return length;
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    length + last.iter().take_while(is_plain).count()
+}
+
+/// The same of eight bytes, which are looked at all at once.
 const fn plain_bytes(word: [u8; 8]) -> usize {
     const EACH: u64 = 0x0101_0101_0101_0101;
     /// Sets the highest bit of the first byte that is less than this. Of those behind it the bits say nothing.

@@ -154,11 +154,42 @@ impl Profile {
 /// What the document as a whole is.
 type Whole = fn(&mut Parser) -> Result<Profile, Problem>;
 
-/// The reader, and what is counted over the whole document.
+/// The reader, and what is gathered over the whole document.
 struct Parser<'a> {
     reader: Reader<'a>,
-    names: usize,
+    names: Names,
     warnings: Vec<Warning>,
+}
+
+/// The names of syscalls that were read.
+struct Names {
+    count: usize,
+    /// Where the names of an entry are until all are there: some entries have one, and some have hundreds.
+    room: Vec<Name>,
+}
+
+impl Names {
+    fn new() -> Self {
+        Self {
+            count: 0,
+            room: Vec::with_capacity(512),
+        }
+    }
+
+    /// Reads those of an entry.
+    fn read(&mut self, reader: &mut Reader) -> Result<Vec<Name>, Problem> {
+        self.room.clear();
+        reader.array(|reader| {
+            self.count += 1;
+            if self.count > MAX_NAMES {
+                let message = format!("more than {MAX_NAMES} names in one profile");
+                return Err(Problem::new(reader.offset(), message));
+            }
+            self.room.push(syscall_name(reader)?);
+            Ok(())
+        })?;
+        Ok(self.room.drain(..).collect())
+    }
 }
 
 fn document(whole: Whole, text: &str) -> Result<(Profile, Vec<Warning>), Problem> {
@@ -174,7 +205,7 @@ fn document(whole: Whole, text: &str) -> Result<(Profile, Vec<Warning>), Problem
     }
     let mut parser = Parser {
         reader: Reader::new(text),
-        names: 0,
+        names: Names::new(),
         warnings: Vec::new(),
     };
     let profile = whole(&mut parser)?;
@@ -251,7 +282,7 @@ fn resource(parser: &mut Parser) -> Result<Profile, Problem> {
 /// The object that holds the profile.
 fn read_fields(
     reader: &mut Reader,
-    names: &mut usize,
+    names: &mut Names,
     warnings: &mut Vec<Warning>,
     keys: &[&'static str],
 ) -> Result<Profile, Problem> {
@@ -285,7 +316,7 @@ fn read_fields(
             }
             "disabled" => reader.skip()?,
             _ => {
-                // As many as usual: to grow is to move all of them, and room that is not touched costs nothing.
+                // As many as usual: to grow is to move all of them.
                 found.rules.reserve(64);
                 reader.array(|reader| {
                     found.rules.push(rule(reader, names, warnings)?);
@@ -315,7 +346,7 @@ fn read_fields(
 
 fn rule(
     reader: &mut Reader,
-    names: &mut usize,
+    names: &mut Names,
     warnings: &mut Vec<Warning>,
 ) -> Result<Rule, Problem> {
     const KEYS: [&str; 9] = [
@@ -341,14 +372,7 @@ fn rule(
             }
             "names" => {
                 let offset = reader.offset();
-                let read = list(reader, |reader| {
-                    *names += 1;
-                    if *names > MAX_NAMES {
-                        let message = format!("more than {MAX_NAMES} names in one profile");
-                        return Err(Problem::new(reader.offset(), message));
-                    }
-                    syscall_name(reader)
-                })?;
+                let read = names.read(reader)?;
                 if found.old_name_field && !read.is_empty() {
                     return Err(name_and_names(offset));
                 }
@@ -511,7 +535,10 @@ fn text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Problem> {
 
 fn syscall_name(reader: &mut Reader) -> Result<Name, Problem> {
     let offset = reader.offset();
-    let name = text(reader)?;
+    let name = match reader.plain() {
+        Some(name) => Cow::Borrowed(name),
+        None => text(reader)?,
+    };
     if name.is_empty() {
         return Err(Problem::new(offset, "an empty name"));
     }
