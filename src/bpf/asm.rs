@@ -62,6 +62,14 @@ impl Assembler {
         Self::default()
     }
 
+    /// The same, with room for so many instructions and labels.
+    pub fn with_room(items: usize) -> Self {
+        Self {
+            items: Vec::with_capacity(items),
+            labels: 0,
+        }
+    }
+
     /// A label that is nowhere yet.
     pub fn label(&mut self) -> Label {
         self.labels += 1;

@@ -27,6 +27,9 @@ impl Values<'_> {
 
     /// Those from `first` to `last`, as far as they are among these: the smallest and the largest.
     pub fn within(&self, first: u32, last: u32) -> Option<(u32, u32)> {
+        if first <= self.first && self.last <= last {
+            return Some((self.first, self.last));
+        }
         let (first, last) = (first.max(self.first), last.min(self.last));
         if first > last {
             return None;

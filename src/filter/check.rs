@@ -13,7 +13,7 @@ use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::regions::{Region, Unfollowed, regions};
 use crate::bpf::vm::Vm;
 use crate::bpf::{SeccompData, Words};
-use crate::policy::{Abi, Alike, Call, Policy, Rule, settled};
+use crate::policy::{Abi, Alike, Call, Policy, Rule, Rules, settled};
 
 /// A call on which program and policy do not agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -161,9 +161,9 @@ impl<'a> Checker<'a> {
         last: u32,
     ) -> Result<(), CompileError> {
         let Stretch { region, audit, abi } = stretch;
-        let with_rules = abi.map(|abi| abi.syscalls.alike(first..=last));
+        let rules = abi.map_or(Rules::none(), |abi| &abi.syscalls);
         let mut next = Some(first);
-        for Alike { first, last, rules } in with_rules.into_iter().flatten() {
+        for Alike { first, last, rules } in rules.alike(first..=last) {
             if let Some(next) = next.filter(|&next| next < first) {
                 self.without_rules(stretch, next, first - 1)?;
             }

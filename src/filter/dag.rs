@@ -81,8 +81,8 @@ impl Default for Dag {
     fn default() -> Self {
         const ROOM: usize = 256;
         Self {
-            nodes: Vec::with_capacity(2 * ROOM),
-            heights: Vec::with_capacity(2 * ROOM),
+            nodes: Vec::with_capacity(ROOM),
+            heights: Vec::with_capacity(ROOM),
             known: Index::with_room(ROOM),
             answers: Vec::new(),
         }

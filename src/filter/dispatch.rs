@@ -12,7 +12,7 @@ use super::search::{self, Map, Run};
 use crate::action::Action;
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::SeccompData;
-use crate::policy::{Alike, Policy, Rule, settled};
+use crate::policy::{Alike, Policy, Rule, Rules, settled};
 use crate::syscall::Sysno;
 
 const ARCH: Load = Load::word(SeccompData::ARCH);
@@ -163,9 +163,9 @@ impl<'a> Decider<'a> {
     fn ungated(&mut self, map: &mut Map, arch: Arch, numbers: RangeInclusive<u32>) {
         let (start, end) = numbers.clone().into_inner();
         let abi = self.policy.abi(arch);
-        let with_rules = abi.map(|abi| abi.syscalls.alike(numbers));
+        let rules = abi.map_or(Rules::none(), |abi| &abi.syscalls);
         let mut next = Some(start);
-        for Alike { first, last, rules } in with_rules.into_iter().flatten() {
+        for Alike { first, last, rules } in rules.alike(numbers) {
             if let Some(start) = next.filter(|&start| start < first) {
                 self.without_rules(map, arch, start..=first - 1);
             }

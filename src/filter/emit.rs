@@ -10,15 +10,17 @@ use crate::bpf::{Program, code};
 
 /// The program of the decision at `root`.
 pub(super) fn emit(dag: &Dag, root: NodeId) -> Result<Program, AsmError> {
+    let order = dag.in_order(root);
     let mut emitter = Emitter {
         dag,
-        asm: Assembler::new(),
+        // A label and an instruction each; some have more, and grow it.
+        asm: Assembler::with_room(2 * order.len() + gate::LEN),
         entries: vec![[None; 3]; dag.len()],
     };
     // Nothing is in the accumulator at the start.
     emitter.entry(root, None);
     // Whoever leads to a node comes before it, so its entries are known when its turn comes.
-    for id in dag.in_order(root) {
+    for id in order {
         emitter.node(id);
     }
     emitter.asm.finish()

@@ -142,6 +142,8 @@ impl Filter {
             }
             Err(mistake) => return Err(mistake.into()),
         };
+        // To check the program is to need room again.
+        drop(decision);
         let vm = Vm::new(program.as_slice())?;
         let slots = gate::find(program.as_slice());
         if slots.is_some() == gated.is_empty() {

@@ -4,6 +4,7 @@
 //! start, and most of its syscalls have one and the same rule: a list for each would cost more than everything that is
 //! done with it.
 
+use std::iter;
 use std::ops::RangeInclusive;
 
 use super::Rule;
@@ -42,6 +43,15 @@ struct Span {
 }
 
 impl Rules {
+    /// Those of an architecture of which nothing is said.
+    pub fn none() -> &'static Self {
+        static NONE: Rules = Rules {
+            spans: Vec::new(),
+            rules: Vec::new(),
+        };
+        &NONE
+    }
+
     /// None, with room for so many numbers in a row and rules.
     pub fn with_room(spans: usize, rules: usize) -> Self {
         Self {
@@ -86,9 +96,17 @@ impl Rules {
     }
 
     /// Gives a number the rules of the highest one that has any. Quick where the number is a higher one.
+    #[inline]
     pub fn repeat(&mut self, nr: u32) {
         match self.spans.last_mut() {
             Some(span) if span.last.checked_add(1) == Some(nr) => span.last = nr,
+            _ => self.repeat_apart(nr),
+        }
+    }
+
+    /// The same for a number that does not follow the highest one.
+    fn repeat_apart(&mut self, nr: u32) {
+        match self.spans.last_mut() {
             Some(&mut span) if nr > span.last => self.spans.push(Span {
                 first: nr,
                 last: nr,
@@ -144,16 +162,20 @@ impl Rules {
 
     /// The same, where neighbours that share rules without conditions are one.
     pub fn alike(&self, numbers: RangeInclusive<u32>) -> impl Iterator<Item = Alike<'_>> {
-        self.spans(numbers).flat_map(|span| {
-            let rules = self.of(span);
-            let Span { first, last, .. } = span;
-            let one_by_one = settled(rules).is_none();
-            let starts = first..=if one_by_one { last } else { first };
-            starts.map(move |nr| Alike {
-                first: nr,
-                last: if one_by_one { nr } else { last },
-                rules,
-            })
+        let mut spans = self.spans(numbers);
+        // What is left of a span whose numbers come one by one.
+        let mut left: Option<Span> = None;
+        iter::from_fn(move || {
+            let span = left.take().or_else(|| spans.next())?;
+            let (first, mut last, rules) = (span.first, span.last, self.of(span));
+            if first < last && settled(rules).is_none() {
+                last = first;
+                left = Some(Span {
+                    first: first + 1,
+                    ..span
+                });
+            }
+            Some(Alike { first, last, rules })
         })
     }
 
