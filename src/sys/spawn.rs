@@ -28,7 +28,6 @@ use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::caps::{self, CapDrop};
@@ -92,7 +91,6 @@ pub(crate) struct Plan {
     seal: Option<Seal>,
     /// The launch secret, once it is drawn.
     secret: [u64; 3],
-    report: Arc<Report>,
 }
 
 // SAFETY: the pointers lead to the heap memory of strings that the plan owns (or leaked, for the one that
@@ -198,7 +196,6 @@ impl Plan {
             caps: None,
             seal: None,
             secret: [0; 3],
-            report: Arc::new(Report::new()?),
         })
     }
 
@@ -247,6 +244,7 @@ impl Plan {
         let news = File::from(news);
         Ok(Ready {
             plan: self,
+            report: Report::new().map_err(at("share a page with the child (mmap)"))?,
             reader,
             gate,
             news,
@@ -326,16 +324,6 @@ impl Plan {
         unsafe { libc::syscall(libc::SYS_execve, path, argv, envp, a, b, c) };
         Errno::last()
     }
-
-    /// Reports the failure and ends the child.
-    fn leave(&self, outcome: Result<std::convert::Infallible, Failure>) -> ! {
-        let failure = match outcome {
-            Ok(never) => match never {},
-            Err(failure) => failure,
-        };
-        self.report.set(failure);
-        exit(FAILED, self.secret)
-    }
 }
 
 fn at(call: &'static str) -> impl Fn(Errno) -> SpawnError {
@@ -345,6 +333,7 @@ fn at(call: &'static str) -> impl Fn(Errno) -> SpawnError {
 /// A plan, and the pipes and sockets between launcher and child.
 pub(crate) struct Ready {
     plan: Plan,
+    report: Report,
     reader: PipeReader,
     gate: PipeWriter,
     news: File,
@@ -367,6 +356,7 @@ impl Ready {
     pub(crate) fn spawn(self) -> Result<Child, SpawnError> {
         let Self {
             mut plan,
+            report,
             reader,
             gate,
             news,
@@ -381,8 +371,11 @@ impl Ready {
                     go: reader.as_raw_fd(),
                     ready: teller.as_raw_fd(),
                 };
-                let outcome = close(&gate).and_then(|()| plan.steps(Some(&link)));
-                plan.leave(outcome)
+                match close(&gate).and_then(|()| plan.steps(Some(&link))) {
+                    Ok(never) => match never {},
+                    Err(failure) => report.set(failure),
+                }
+                exit(FAILED, plan.secret)
             }
             pid => {
                 let pid = Tid::try_from(pid).map_err(|_| at("fork")(Errno::EINVAL))?;
@@ -397,7 +390,7 @@ impl Ready {
                     pidfd,
                     gate: Some(gate),
                     news,
-                    report: Arc::clone(&plan.report),
+                    report,
                     plan: Some(plan),
                 })
             }
@@ -542,7 +535,7 @@ pub(crate) struct Child {
     gate: Option<PipeWriter>,
     /// What the child has to say: see [`Link::ready`].
     news: File,
-    report: Arc<Report>,
+    report: Report,
     plan: Option<Plan>,
 }
 
