@@ -17,7 +17,7 @@ use crate::peek;
 use crate::policy::Policy;
 use crate::profile::Flags;
 use crate::supervise::{self, Aside, Duties};
-use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets};
+use crate::sys::caps::{CapDrop, SYS_PTRACE, Sets, in_bounding};
 use crate::sys::signal::{self, Signal};
 use crate::sys::spawn::{Child, Gate, Ready, Seal, Stage};
 use crate::sys::wait::End;
@@ -128,7 +128,7 @@ impl Privileges {
         if allow_new && !has(Capability::CAP_SYS_ADMIN) {
             return Err(EnforceError::NotAdmin);
         }
-        if allow_new && drop & current.bounding != 0 && !has(Capability::CAP_SETPCAP) {
+        if allow_new && !has(Capability::CAP_SETPCAP) && in_bounding(drop) != 0 {
             return Err(EnforceError::NotSetpcap);
         }
         Ok(Self {
@@ -138,18 +138,18 @@ impl Privileges {
         })
     }
 
-    /// What the command can have: what a profile's `includes.caps` and `excludes.caps` are held against.
+    /// What of this the command can have: what a profile's `includes.caps` and `excludes.caps` are held against.
     ///
     /// For root that is the bounding set. An ordinary user under `no_new_privs` never gets more than what
     /// is permitted now.
-    pub(crate) fn reachable(&self) -> u64 {
+    pub(crate) fn reachable(&self, asked: u64) -> u64 {
         let root = nix::unistd::Uid::effective().is_root();
-        let set = if root || self.allow_new {
-            self.current.bounding
+        let asked = asked & !self.drop;
+        if root || self.allow_new {
+            in_bounding(asked)
         } else {
-            self.current.permitted
-        };
-        set & !self.drop
+            self.current.permitted & asked
+        }
     }
 
     /// The steps between fork and exec, if there is anything to drop.
@@ -159,7 +159,6 @@ impl Privileges {
             effective,
             inheritable,
             ambient,
-            bounding,
         } = self.current;
         let can_bound = effective & Capability::CAP_SETPCAP.bitmask() != 0;
         // Installing the filter needs CAP_SYS_ADMIN without no_new_privs: what is permitted stays then, and
@@ -168,7 +167,7 @@ impl Privileges {
         (self.drop != 0).then_some(CapDrop {
             // Under no_new_privs no exec gives anything back, so a bounding set that we may not change
             // does not matter.
-            bounding: if can_bound { bounding & self.drop } else { 0 },
+            bounding: if can_bound { in_bounding(self.drop) } else { 0 },
             permitted: permitted & !now,
             effective: effective & !now,
             inheritable: inheritable & !self.drop,

@@ -149,6 +149,15 @@ impl Rule {
 }
 
 impl Profile {
+    /// The capabilities that it matters to have or not to have.
+    pub fn asked_caps(&self) -> Capabilities {
+        let scopes = self
+            .rules
+            .iter()
+            .flat_map(|rule| [&rule.includes, &rule.excludes]);
+        Capabilities(scopes.fold(0, |asked, scope| asked | scope.caps.0))
+    }
+
     /// The syscalls that it allows whatever their arguments, on every host, and denies nowhere.
     pub fn names_always_allowed(&self) -> BTreeSet<&str> {
         let names = |wanted: fn(&Rule) -> bool| -> BTreeSet<&str> {
@@ -270,6 +279,11 @@ impl Capabilities {
     /// A set as the kernel shows it, such as the line `CapBnd` of `/proc/PID/status`.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    /// The same as [`Capabilities::from_bits`] takes.
+    pub const fn bits(self) -> u64 {
+        self.0
     }
 
     /// Adds one.
@@ -398,6 +412,32 @@ mod tests {
             let want = want.map(|(major, minor)| KernelVersion { major, minor });
             assert_eq!(KernelVersion::of_release(release), want, "{release}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_capabilities_is_what_entries_name() {
+        let rule = |includes: &[Capability], excludes: &[Capability]| {
+            let mut rule = Rule::allow(["read"]);
+            rule.includes.caps = includes.iter().copied().collect();
+            rule.excludes.caps = excludes.iter().copied().collect();
+            rule
+        };
+        let (admin, bpf, time) = (
+            Capability::CAP_SYS_ADMIN,
+            Capability::CAP_BPF,
+            Capability::CAP_SYS_TIME,
+        );
+        let mut profile = Profile::new(Action::Errno(1));
+        assert_eq!(profile.asked_caps(), Capabilities::NONE);
+        profile.rules = vec![
+            rule(&[], &[]),
+            rule(&[admin], &[bpf]),
+            rule(&[time, admin], &[]),
+        ];
+        assert_eq!(
+            profile.asked_caps(),
+            [admin, bpf, time].into_iter().collect()
+        );
     }
 
     #[test]
