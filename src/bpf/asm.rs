@@ -10,7 +10,13 @@ use super::{Insn, LengthError, Program, code};
 
 /// A place in the program, to jump to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Label(usize);
+pub struct Label(u32);
+
+impl Label {
+    fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
 
 /// What is wrong with the assembled text; a mistake of the program that wrote it, but for
 /// [`AsmError::Length`].
@@ -18,13 +24,13 @@ pub struct Label(usize);
 pub enum AsmError {
     /// A jump goes to a label that is nowhere.
     #[error("label {0} is used but not bound")]
-    Unbound(usize),
+    Unbound(u32),
     /// A label stands in two places.
     #[error("label {0} is bound twice")]
-    BoundTwice(usize),
+    BoundTwice(u32),
     /// Classic BPF has no loops.
     #[error("a jump back to label {0}")]
-    Backward(usize),
+    Backward(u32),
     /// The program does not end with a `RET`.
     #[error("the program runs off its end")]
     NoReturn,
@@ -53,7 +59,7 @@ enum Item {
 #[derive(Debug, Default)]
 pub struct Assembler {
     items: Vec<Item>,
-    labels: usize,
+    labels: u32,
 }
 
 impl Assembler {
@@ -102,7 +108,7 @@ impl Assembler {
     ///
     /// See [`AsmError`].
     pub fn finish(self) -> Result<Program, AsmError> {
-        let mut layout = Layout::new(&self.items, self.labels)?;
+        let mut layout = Layout::new(&self.items, Label(self.labels))?;
         for item in self.items.iter().rev() {
             match *item {
                 Item::Statement { code, k } => layout.push(code, 0, 0, k),
@@ -132,11 +138,12 @@ enum Place {
 }
 
 impl Layout {
-    fn new(items: &[Item], labels: usize) -> Result<Self, AsmError> {
-        let mut places = vec![Place::Nowhere; labels];
+    /// The layout of these items, with the label that would be the next.
+    fn new(items: &[Item], labels: Label) -> Result<Self, AsmError> {
+        let mut places = vec![Place::Nowhere; labels.index()];
         for item in items {
             let Item::Bind(label) = *item else { continue };
-            match places.get_mut(label.0) {
+            match places.get_mut(label.index()) {
                 Some(place @ Place::Nowhere) => *place = Place::Ahead,
                 _ => return Err(AsmError::BoundTwice(label.0)),
             }
@@ -161,14 +168,14 @@ impl Layout {
 
     fn bind(&mut self, label: Label) {
         let here = self.reversed.len();
-        if let Some(place) = self.places.get_mut(label.0) {
+        if let Some(place) = self.places.get_mut(label.index()) {
             *place = Place::At(here);
         }
     }
 
     /// The nearest position that does what stands at the label, and the value if that is to return one.
     fn target(&self, label: Label) -> Result<(usize, Option<u32>), AsmError> {
-        let at = match self.places.get(label.0) {
+        let at = match self.places.get(label.index()) {
             Some(Place::At(at)) => *at,
             Some(Place::Ahead) => return Err(AsmError::Backward(label.0)),
             Some(Place::Nowhere) | None => return Err(AsmError::Unbound(label.0)),
@@ -199,6 +206,7 @@ impl Layout {
         }
     }
 
+    #[cold]
     fn stand_in(&mut self, label: Label) -> Result<(), AsmError> {
         let (at, returned) = self.target(label)?;
         self.jump(at, returned);

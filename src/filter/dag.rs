@@ -272,11 +272,16 @@ impl Index {
     fn put(&mut self, slot: Slot, id: NodeId, nodes: &[Node]) {
         self.set(slot, id);
         if nodes.len() * 2 > self.slots.len() {
-            *self = Self::with_room(self.slots.len());
-            for (id, node) in (0..).map(NodeId).zip(nodes) {
-                if let Err(slot) = self.find(nodes, node) {
-                    self.set(slot, id);
-                }
+            self.grow(nodes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, nodes: &[Node]) {
+        *self = Self::with_room(self.slots.len());
+        for (id, node) in (0..).map(NodeId).zip(nodes) {
+            if let Err(slot) = self.find(nodes, node) {
+                self.set(slot, id);
             }
         }
     }

@@ -186,6 +186,7 @@ impl Filter {
 }
 
 /// The syscalls whose decisions are the largest.
+#[cold]
 fn costliest(decision: &dispatch::Decision) -> Vec<(Sysno, usize)> {
     const NAMED: usize = 5;
     let sizes = decision.leaves.iter();

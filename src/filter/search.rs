@@ -182,15 +182,15 @@ impl Group {
             base.runs += 1;
             return Some(self.runs - base.runs);
         }
+        if !run.is_single() && *self.wide.get_or_insert(run.node) != run.node {
+            return None;
+        }
         self.height = None;
         let at = self.place(run.node, height);
         let kind = self.kinds.get_mut(at)?;
         kind.runs += 1;
         let mine = kind.runs;
         if !run.is_single() {
-            if *self.wide.get_or_insert(run.node) != run.node {
-                return None;
-            }
             self.base = at;
         } else if self.wide.is_none() {
             let most = self.kinds.get(self.base)?.runs;

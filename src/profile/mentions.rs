@@ -8,7 +8,7 @@ use crate::syscall::{NAMES, Name};
 /// The entries that name each syscall of the tables.
 pub(super) struct Mentions {
     /// By [`Name::index`]: how many of `entries` belong to the names before it. The last is how many there are.
-    starts: [usize; NAMES + 1],
+    starts: Vec<usize>,
     entries: Vec<usize>,
 }
 
@@ -17,7 +17,7 @@ impl Mentions {
     pub(super) fn of<'n>(entries: impl Iterator<Item = &'n [Name]>) -> Self {
         let entries: Vec<_> = entries.collect();
         let mut mentions = Self {
-            starts: [0; NAMES + 1],
+            starts: vec![0; NAMES + 1],
             entries: vec![0; entries.iter().map(|names| names.len()).sum()],
         };
         for index in entries.iter().copied().flatten().filter_map(Name::index) {
