@@ -77,14 +77,7 @@ impl Rules {
                     self.spans.push(own);
                 }
             }
-            Some(span) if nr < span.last => {
-                let own = self.iter().flat_map(|(nr, rules)| {
-                    let rules = rules.iter().cloned();
-                    rules.map(move |rule| (nr, [rule]))
-                });
-                *self = own.chain([(nr, [rule])]).collect();
-                return;
-            }
+            Some(span) if nr < span.last => return self.insert(nr, rule),
             _ => self.spans.push(Span {
                 first: nr,
                 last: nr,
@@ -93,6 +86,16 @@ impl Rules {
             }),
         }
         self.rules.push(rule);
+    }
+
+    /// Adds a rule to a number that is not the highest one.
+    #[cold]
+    fn insert(&mut self, nr: u32, rule: Rule) {
+        let own = self.iter().flat_map(|(nr, rules)| {
+            let rules = rules.iter().cloned();
+            rules.map(move |rule| (nr, [rule]))
+        });
+        *self = own.chain([(nr, [rule])]).collect();
     }
 
     /// Gives a number the rules of the highest one that has any. Quick where the number is a higher one.

@@ -1,5 +1,7 @@
 //! The rules of one architecture, collected name by name and then put in the order in which they decide.
 
+use std::iter;
+
 use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
 use super::mentions::Mentions;
@@ -236,6 +238,7 @@ impl Draft {
         if let Some(sysno) = name.on(self.arch) {
             for conditions in entry.alternatives() {
                 let class = self.class(entry, conditions, Class::Unconditional);
+                let conditions = conditions.iter().copied();
                 let (class, said) = self.compare(sysno, class, false, conditions, entry);
                 self.put(sysno, class, said)?;
             }
@@ -265,8 +268,8 @@ impl Draft {
             }
             let class = self.class(entry, conditions, Class::CompanionOfUnconditional);
             let others = conditions.iter().filter(|condition| condition.index != 0);
-            let conditions: Vec<_> = std::iter::once(&selects).chain(others).copied().collect();
-            let (class, said) = self.compare(multiplexer, class, true, &conditions, entry);
+            let conditions = iter::once(selects).chain(others.copied());
+            let (class, said) = self.compare(multiplexer, class, true, conditions, entry);
             self.count(1)?;
             self.places.push(Place::new(multiplexer.nr, class, said));
         }
@@ -288,12 +291,11 @@ impl Draft {
         sysno: Sysno,
         class: Class,
         is_companion: bool,
-        conditions: &[Condition],
+        conditions: impl Iterator<Item = Condition>,
         entry: &Entry,
     ) -> (Class, usize) {
         let conditions: Vec<_> = conditions
-            .iter()
-            .filter_map(|&Condition { index, op, value }| {
+            .filter_map(|Condition { index, op, value }| {
                 let width = self.width(sysno, index);
                 let too_wide = width == Width::W32 && self.arch.is_64bit() && !fits(op, value);
                 if too_wide {
@@ -347,6 +349,7 @@ impl Draft {
         self.said.len() - 1
     }
 
+    #[cold]
     fn note(&mut self, entry: &Entry, about: Oddity) {
         self.findings.push(Finding {
             origin: entry.origin,
@@ -380,6 +383,7 @@ impl Draft {
     }
 
     /// The finding that a rule never decides, because `winner` always does.
+    #[cold]
     fn no_effect(&self, nr: u32, said: &Said, winner: &policy::Rule) -> Option<Finding> {
         let Said { is_companion, rule } = said;
         let sysno = Sysno {

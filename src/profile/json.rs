@@ -34,6 +34,7 @@ pub(super) struct Mistake {
 }
 
 impl Problem {
+    #[cold]
     pub(super) fn new(offset: usize, message: impl Into<String>) -> Self {
         Self(Box::new(Mistake {
             offset,
@@ -47,6 +48,7 @@ impl Problem {
         *self.0
     }
 
+    #[cold]
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
@@ -65,6 +67,7 @@ impl Problem {
     }
 
     /// Prepends a step to the path, when the error leaves that object or array.
+    #[cold]
     pub(super) fn inside(mut self, step: &str) -> Self {
         let dot = if self.0.path.is_empty() || self.0.path.starts_with('[') {
             ""
@@ -84,6 +87,7 @@ pub(super) struct At<T> {
 }
 
 /// A text in quotes for a message: control characters escaped, cut when long.
+#[cold]
 pub(super) fn quote(text: &str) -> String {
     let mut shown: String = text.chars().take(QUOTED).collect();
     if shown.len() < text.len() {
@@ -460,6 +464,7 @@ impl<'a> Reader<'a> {
         token
     }
 
+    #[cold]
     fn unexpected(&self, wanted: &str) -> Problem {
         let found = match self.rest().chars().next() {
             None => "the file ends".to_owned(),

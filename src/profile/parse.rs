@@ -66,6 +66,7 @@ impl ParseError {
         &self.excerpt
     }
 
+    #[cold]
     fn new(name: &str, text: &str, problem: Problem) -> Self {
         let Mistake {
             offset,
@@ -322,6 +323,7 @@ fn read_fields(
                     found.rules.push(rule(reader, names, warnings)?);
                     Ok(())
                 })?;
+                found.rules.shrink_to_fit();
             }
         }
         Ok(())
@@ -398,6 +400,7 @@ fn rule(
     Ok(found)
 }
 
+#[cold]
 fn name_and_names(offset: usize) -> Problem {
     Problem::new(
         offset,

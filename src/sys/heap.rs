@@ -8,7 +8,7 @@ use std::cell::UnsafeCell;
 use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dlmalloc::{Allocator, Dlmalloc};
 
@@ -27,8 +27,10 @@ pub(super) fn trim() {
     BLOCKS.trim();
 }
 
+// Each once: a program has thousands of places that ask for memory.
 // SAFETY: what the blocks do.
 unsafe impl GlobalAlloc for Heap {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
         unsafe { BLOCKS.alloc(layout) }
@@ -39,11 +41,13 @@ unsafe impl GlobalAlloc for Heap {
         unsafe { BLOCKS.alloc_zeroed(layout) }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise.
         unsafe { BLOCKS.dealloc(block, layout) }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise.
         unsafe { BLOCKS.realloc(block, layout, size) }
@@ -83,10 +87,16 @@ impl Blocks {
         self.with(|blocks| unsafe { blocks.trim(0) });
     }
 
+    /// Apart from what one thread does alone, so that it is not in its way.
+    #[cold]
+    fn locked(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Works on the heap. A thread that was not announced ends the process: what it would break cannot be told.
     fn with<R>(&self, work: impl FnOnce(&mut Dlmalloc<Pages>) -> R) -> R {
         let is_shared = self.is_shared.load(Ordering::Relaxed);
-        let _guard = is_shared.then(|| self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+        let _guard = is_shared.then(|| self.locked());
         if !is_shared {
             let this = this_thread();
             match self.owner.load(Ordering::Relaxed) {
@@ -135,7 +145,7 @@ struct Pages;
 
 /// What a start needs with a profile as Docker's own, where dlmalloc would ask for 64 KiB and again for as many. Mapped at
 /// once it costs half of what it does page by page.
-const USUAL: usize = 96 * 1024;
+const USUAL: usize = 80 * 1024;
 
 // SAFETY: new mappings are nobody else's, and each answer tells what the kernel did.
 unsafe impl Allocator for Pages {
