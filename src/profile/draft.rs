@@ -73,7 +73,7 @@ pub(super) struct Finding {
 pub(super) struct Entry<'p> {
     pub(super) origin: usize,
     pub(super) names: &'p [Name],
-    /// Those of them that are in no table: names of private calls, and of none.
+    /// Those of them that are in no table: numbers written as names, and names of no call.
     pub(super) unlisted: Vec<&'p Name>,
     pub(super) conditions: &'p [Condition],
     /// One of the conditions is enough.

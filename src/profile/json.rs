@@ -20,7 +20,8 @@ const MAX_DEPTH: u32 = 32;
 /// How much of a quoted text a message shows.
 const QUOTED: usize = 48;
 
-/// What is wrong. In a box, since everything that reads could return it and nearly never does.
+/// What is wrong. In a box, since everything that reads could return it and nearly never does; and made by functions that
+/// are marked as cold, so that the code of what reads lies together.
 #[derive(Debug)]
 pub(super) struct Problem(Box<Mistake>);
 

@@ -76,30 +76,29 @@ const IPCS: [(&str, u8); 12] = [
     ("shmctl", 24),
 ];
 
-/// In [`WAYS`]: that of `ipc`.
+/// Marks the calls of `ipc` in [`WAYS`].
 const IS_IPC: u8 = 0x80;
 
 /// By [`Name::index`]: the selector of each call that has one. Made by the compiler, since it is asked for every name of
 /// a profile.
 static WAYS: [u8; NAMES] = ways();
 
+const fn ways() -> [u8; NAMES] {
+    let mut ways = [0; NAMES];
+    fill(&mut ways, &SOCKETCALLS, 0);
+    fill(&mut ways, &IPCS, IS_IPC);
+    ways
+}
+
 #[expect(
     clippy::indexing_slicing,
     reason = "evaluated at compile time, where a wrong index is a build error"
 )]
-const fn ways() -> [u8; NAMES] {
-    let mut ways = [0; NAMES];
-    let mut calls: &[_] = &SOCKETCALLS;
+const fn fill(ways: &mut [u8; NAMES], mut calls: &[(&str, u8)], multiplexer: u8) {
     while let [(name, selector), rest @ ..] = calls {
-        ways[syscall::index_of(name)] = *selector;
+        ways[syscall::index_of(name)] = *selector | multiplexer;
         calls = rest;
     }
-    let mut calls: &[_] = &IPCS;
-    while let [(name, selector), rest @ ..] = calls {
-        ways[syscall::index_of(name)] = *selector | IS_IPC;
-        calls = rest;
-    }
-    ways
 }
 
 /// The multiplexers of an architecture.
