@@ -128,7 +128,7 @@ impl Privileges {
         if allow_new && !has(Capability::CAP_SYS_ADMIN) {
             return Err(EnforceError::NotAdmin);
         }
-        if allow_new && !has(Capability::CAP_SETPCAP) && in_bounding(drop) != 0 {
+        if allow_new && !has(Capability::CAP_SETPCAP) && bounding(drop)? != 0 {
             return Err(EnforceError::NotSetpcap);
         }
         Ok(Self {
@@ -142,18 +142,21 @@ impl Privileges {
     ///
     /// For root that is the bounding set. An ordinary user under `no_new_privs` never gets more than what
     /// is permitted now.
-    pub(crate) fn reachable(&self, asked: u64) -> u64 {
+    pub(crate) fn reachable(&self, asked: u64) -> Result<u64, EnforceError> {
         let root = nix::unistd::Uid::effective().is_root();
         let asked = asked & !self.drop;
         if root || self.allow_new {
-            in_bounding(asked)
+            bounding(asked)
         } else {
-            self.current.permitted & asked
+            Ok(self.current.permitted & asked)
         }
     }
 
     /// The steps between fork and exec, if there is anything to drop.
-    fn plan(&self) -> Option<CapDrop> {
+    fn plan(&self) -> Result<Option<CapDrop>, EnforceError> {
+        if self.drop == 0 {
+            return Ok(None);
+        }
         let Sets {
             permitted,
             effective,
@@ -164,16 +167,21 @@ impl Privileges {
         // Installing the filter needs CAP_SYS_ADMIN without no_new_privs: what is permitted stays then, and
         // the exec clears what the bounding set no longer holds.
         let now = if self.allow_new { 0 } else { self.drop };
-        (self.drop != 0).then_some(CapDrop {
+        Ok(Some(CapDrop {
             // Under no_new_privs no exec gives anything back, so a bounding set that we may not change
             // does not matter.
-            bounding: if can_bound { in_bounding(self.drop) } else { 0 },
+            bounding: if can_bound { bounding(self.drop)? } else { 0 },
             permitted: permitted & !now,
             effective: effective & !now,
             inheritable: inheritable & !self.drop,
             ambient: ambient & self.drop,
-        })
+        }))
     }
+}
+
+/// What of this is in the bounding set.
+fn bounding(asked: u64) -> Result<u64, EnforceError> {
+    in_bounding(asked).map_err(EnforceError::Caps)
 }
 
 /// Runs the command under the policy. Returns how it ended; without a launcher that stays, only when it was not
@@ -221,7 +229,7 @@ pub(crate) fn run(request: Request) -> Result<Ended, EnforceError> {
     if privileges.allow_new {
         plan.allow_new_privs();
     }
-    if let Some(drop) = privileges.plan() {
+    if let Some(drop) = privileges.plan()? {
         plan.drop_caps(drop);
     }
     plan.seal(seal);

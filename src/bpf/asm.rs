@@ -108,7 +108,7 @@ impl Assembler {
     ///
     /// See [`AsmError`].
     pub fn finish(self) -> Result<Program, AsmError> {
-        let mut layout = Layout::new(&self.items, Label(self.labels))?;
+        let mut layout = Layout::new(&self.items, self.labels)?;
         for item in self.items.iter().rev() {
             match *item {
                 Item::Statement { code, k } => layout.push(code, 0, 0, k),
@@ -138,9 +138,8 @@ enum Place {
 }
 
 impl Layout {
-    /// The layout of these items, with the label that would be the next.
-    fn new(items: &[Item], labels: Label) -> Result<Self, AsmError> {
-        let mut places = vec![Place::Nowhere; labels.index()];
+    fn new(items: &[Item], labels: u32) -> Result<Self, AsmError> {
+        let mut places = vec![Place::Nowhere; Label(labels).index()];
         for item in items {
             let Item::Bind(label) = *item else { continue };
             match places.get_mut(label.index()) {

@@ -288,6 +288,30 @@ mod tests {
         insn(code::RET_K, 0, 0, k)
     }
 
+    #[test]
+    fn what_is_within_begins_and_ends_with_one_of_them() {
+        let values = Values {
+            first: 3,
+            last: 9,
+            but: &[4, 5, 8],
+        };
+        let cases = [
+            (0, u32::MAX, Some((3, 9))),
+            (3, 9, Some((3, 9))),
+            (4, 9, Some((6, 9))),
+            (3, 8, Some((3, 7))),
+            (4, 8, Some((6, 7))),
+            (0, 3, Some((3, 3))),
+            (4, 5, None),
+            (8, 8, None),
+            (0, 2, None),
+            (10, u32::MAX, None),
+        ];
+        for (first, last, want) in cases {
+            assert_eq!(values.within(first, last), want, "{first} {last}");
+        }
+    }
+
     /// The regions as text, sorted: numbers, those left out, instruction and answer.
     fn walk(program: &[Insn]) -> Result<Vec<String>, Unfollowed> {
         let mut found = Vec::new();

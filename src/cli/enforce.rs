@@ -27,7 +27,8 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     let host = Host {
         native: Arch::NATIVE,
         kernel: input::running_kernel()?,
-        caps: Capabilities::from_bits(privileges.reachable(profile.asked_caps().bits())),
+        // No entry asks for others, and each is a question to the kernel.
+        caps: Capabilities::from_bits(privileges.reachable(profile.asked_caps().bits())?),
     };
     let default_override = args.enforcing.default_action();
     let reading = args.reading.reading(default_override);

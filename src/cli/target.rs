@@ -116,7 +116,7 @@ impl HostArgs {
     fn capabilities(&self) -> Result<Capabilities, Error> {
         if self.caps.is_empty() {
             let ours = Privileges::new(0, false, false)?;
-            return Ok(Capabilities::from_bits(ours.reachable(u64::MAX)));
+            return Ok(Capabilities::from_bits(ours.reachable(u64::MAX)?));
         }
         if self
             .caps

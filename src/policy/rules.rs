@@ -44,7 +44,7 @@ struct Span {
 
 impl Rules {
     /// Those of an architecture of which nothing is said.
-    pub fn none() -> &'static Self {
+    pub(crate) fn none() -> &'static Self {
         static NONE: Rules = Rules {
             spans: Vec::new(),
             rules: Vec::new(),

@@ -263,6 +263,29 @@ mod tests {
     }
 
     #[test]
+    fn no_other_capabilities_matter_than_those_that_entries_name() {
+        let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[
+            {"names":["a"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_BPF"]}},
+            {"names":["b"],"action":"SCMP_ACT_ALLOW","excludes":{"caps":["CAP_BPF","CAP_SYS_TIME"]}},
+            {"names":["c"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_KILL","CAP_SYS_TIME"]}}]}"#;
+        let profile = parse(text);
+        let asked = profile.asked_caps().bits();
+        for caps in (0..64)
+            .map(|bit| 1 << bit)
+            .chain([0, u64::MAX, !asked, asked])
+        {
+            for dialect in [Dialect::Docker, Dialect::Podman, Dialect::Oci] {
+                let counts = |caps| {
+                    let caps = Capabilities::from_bits(caps);
+                    let host = Host { caps, ..host() };
+                    [0, 1, 2].map(|at| dialect.counts(&profile.rules[at], &host))
+                };
+                assert_eq!(counts(caps), counts(caps & asked), "{caps:#x} {dialect}");
+            }
+        }
+    }
+
+    #[test]
     fn only_podman_reads_errnos_as_text() {
         let text = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"defaultErrno":"ENOSYS",
             "syscalls":[{"names":["a"],"action":"SCMP_ACT_ERRNO","errno":"22"}]}"#;

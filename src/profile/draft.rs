@@ -207,9 +207,11 @@ impl Draft {
             if is_only && settled.repeat(sysno.nr, first) {
                 continue;
             }
-            let (lower, rest) = others.split_at(others.partition_point(|p| p.nr() < sysno.nr));
-            let (same, rest) = rest.split_at(rest.partition_point(|p| p.nr() == sysno.nr));
-            others = rest;
+            let (mut lower, mut same) = (&[][..], &[][..]);
+            if others.first().is_some_and(|place| place.nr() <= sysno.nr) {
+                (lower, others) = others.split_at(others.partition_point(|p| p.nr() < sysno.nr));
+                (same, others) = others.split_at(others.partition_point(|p| p.nr() == sysno.nr));
+            }
             settled.numbers(self, lower);
             several.clear();
             several.push(Place::new(sysno.nr, class, first));

@@ -595,6 +595,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_plain_is_left_where_it_is() {
+        let cases = [
+            (r#""" 1"#, Some("")),
+            (r#""read"  1"#, Some("read")),
+            (
+                r#""é€ and more than eight" ,"#,
+                Some("é€ and more than eight"),
+            ),
+            (r#""\n""#, None),
+            (r#""more than eight\"""#, None),
+            ("\"a\u{1f}\"", None),
+            (r#""abc"#, None),
+            (r#"""#, None),
+            ("1", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            let mut reader = Reader::new(text);
+            assert_eq!(reader.plain(), want, "{text}");
+            let passed = match want {
+                Some(_) => text.rfind('"').unwrap() + 1,
+                None => 0,
+            };
+            let rest = text[passed..].trim_start_matches(' ');
+            assert_eq!(reader.rest(), rest, "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_are_whole_and_fit() {
         let cases = [
             ("0", Ok(0)),

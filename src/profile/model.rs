@@ -149,7 +149,7 @@ impl Rule {
 }
 
 impl Profile {
-    /// The capabilities that it matters to have or not to have.
+    /// The capabilities that entries name in `includes` and `excludes`: the only ones that it matters to have.
     pub fn asked_caps(&self) -> Capabilities {
         let scopes = self
             .rules

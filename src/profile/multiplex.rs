@@ -142,6 +142,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_way_is_found_by_its_name() {
+        for (by, calls) in [(SOCKETCALL, &SOCKETCALLS[..]), (IPC, &IPCS)] {
+            for &(name, selector) in calls {
+                let way = multiplexed(name).expect(name);
+                assert_eq!((way.by, way.selector), (by, selector.into()), "{name}");
+            }
+        }
+        let calls = WAYS.iter().filter(|&&way| way != 0);
+        assert_eq!(calls.count(), SOCKETCALLS.len() + IPCS.len());
+    }
+
+    #[test]
     fn calls_have_their_selectors() {
         let cases = [
             (Arch::X86, "socket", Some((102, 1))),

@@ -317,7 +317,7 @@ fn read_fields(
             }
             "disabled" => reader.skip()?,
             _ => {
-                // As many as usual: to grow is to move all of them.
+                // As many as usual: to grow is to move all of them. What is not used is room for others later.
                 found.rules.reserve(64);
                 reader.array(|reader| {
                     found.rules.push(rule(reader, names, warnings)?);
@@ -526,22 +526,20 @@ fn list<'a, T>(
 
 /// A text that reaches the kernel or a table, where a NUL would end it early.
 fn text<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Problem> {
-    let At { value, offset } = reader.located_string()?;
-    match value {
-        Cow::Owned(text) if text.contains('\0') => {
-            Err(Problem::new(offset, "a NUL character has no place here"))
-        }
-        // Without escapes it has none: only an escape can be a control character.
-        text => Ok(text),
+    // Without escapes it has none: only an escape can be a control character.
+    if let Some(plain) = reader.plain() {
+        return Ok(Cow::Borrowed(plain));
     }
+    let At { value, offset } = reader.located_string()?;
+    if value.contains('\0') {
+        return Err(Problem::new(offset, "a NUL character has no place here"));
+    }
+    Ok(value)
 }
 
 fn syscall_name(reader: &mut Reader) -> Result<Name, Problem> {
     let offset = reader.offset();
-    let name = match reader.plain() {
-        Some(name) => Cow::Borrowed(name),
-        None => text(reader)?,
-    };
+    let name = text(reader)?;
     if name.is_empty() {
         return Err(Problem::new(offset, "an empty name"));
     }
@@ -981,6 +979,29 @@ mod tests {
         refused([(
             entry(&format!(r#""names":[{many}"a"]"#)),
             "more than 65536 names",
+        )]);
+    }
+
+    #[test]
+    fn names_are_those_of_their_entry_and_counted_over_all() {
+        let entries = |counts: &[usize]| {
+            let entries = counts.iter().enumerate().map(|(at, &count)| {
+                let names = vec![format!(r#""n{at}""#); count].join(",");
+                format!(r#"{{"names":[{names}],"action":"SCMP_ACT_ALLOW"}}"#)
+            });
+            let entries = entries.collect::<Vec<_>>().join(",");
+            format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{entries}]}}"#)
+        };
+        let counts = [3, 0, 1, 700, 2];
+        let profile = parse(&entries(&counts)).unwrap().0;
+        for (at, (rule, count)) in profile.rules.iter().zip(counts).enumerate() {
+            assert_eq!(rule.names, vec![Name::from(format!("n{at}")); count]);
+        }
+        let half = MAX_NAMES / 2;
+        assert!(parse(&entries(&[half, half])).is_ok());
+        refused([(
+            entries(&[half, half + 1]),
+            "syscalls[1].names[32768]: more than 65536 names",
         )]);
     }
 

@@ -36,6 +36,7 @@ unsafe impl GlobalAlloc for Heap {
         unsafe { BLOCKS.alloc(layout) }
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
         unsafe { BLOCKS.alloc_zeroed(layout) }

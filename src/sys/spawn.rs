@@ -1,6 +1,6 @@
 //! From fork to exec: the few steps that turn a copy of the launcher into the command.
 //!
-//! Everything that can allocate or fail for a reason of its own is done before, in [`Plan`]. Between fork
+//! Everything that can allocate or fail for a reason of its own is done before, in [`Plan`] and [`Ready`]. Between fork
 //! and exec each step is one async-signal-safe call; the first that fails ends the child with the stage
 //! and errno left in a page that both share (a pipe would need `write`, which the filter may deny). There
 //! is no way round a step: **a filter that cannot be installed means that nothing is executed.**

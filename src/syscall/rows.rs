@@ -56,13 +56,13 @@ pub(super) const fn hash_of(name: &[u8], [first, last]: [u64; 2]) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Bytes in a word. All of a name of up to two words lies in what [`ends_of`] says.
+/// Bytes in a word. All of a name of up to two words lies in its length and what [`ends_of`] says.
 pub(super) const WORD: usize = 8;
 
 /// The first and the last bytes of a name, as many as fit and with some of them twice: most names are short, and what is
 /// done in two words is done sooner than what is done byte by byte.
 pub(super) const fn ends_of(name: &[u8]) -> [u64; 2] {
-    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+    if let (Some(first), Some(last)) = (name.first_chunk::<WORD>(), name.last_chunk::<WORD>()) {
         [u64::from_le_bytes(*first), u64::from_le_bytes(*last)]
     } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
