@@ -239,6 +239,41 @@ fn a_kernel_without_seccomp_filters_runs_nothing() {
     assert!(closed(&env, "nothing", out.succeeds()));
 }
 
+/// What cannot be known is not taken for empty: nothing would be dropped then, and entries with `excludes` would count.
+#[test]
+fn an_outer_filter_that_hides_the_bounding_set_runs_nothing() {
+    needs_root!();
+    let env = Env::new();
+    let profile = profile(&env);
+    let asking = env.write(
+        "asking.json",
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["getppid"],"action":"SCMP_ACT_ERRNO",
+        "excludes":{"caps":["CAP_SYS_ADMIN"]}}]}"#,
+    );
+    let cases: [&[&str]; 3] = [
+        &["--enforce", &asking],
+        &["--enforce", &profile, "--cap-drop", "NET_RAW"],
+        &[
+            "--enforce",
+            &profile,
+            "--cap-drop",
+            "NET_RAW",
+            "--allow-new-privs",
+        ],
+    ];
+    for args in cases {
+        for error in [1, 38] {
+            // PR_CAPBSET_READ.
+            let out = under(&env, libc::SYS_prctl, "23", error, args);
+            out.fails_cleanly(125).complains("cannot read capabilities");
+            assert!(!env.path("marker").exists(), "{out}");
+        }
+    }
+    // Who asks for none need not know.
+    let out = under(&env, libc::SYS_prctl, "23", 1, &["--enforce", &profile]);
+    assert!(closed(&env, "nothing", out.succeeds()));
+}
+
 #[test]
 fn an_outer_filter_may_fail_any_call_of_the_launcher() {
     let env = Env::new();
