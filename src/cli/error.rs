@@ -247,7 +247,8 @@ impl From<EnforceError> for Error {
             }
             EnforceError::NotAdmin => shown.hint("leave it out: no_new_privs lets anybody install a filter"),
             EnforceError::NotSetpcap => shown.hint("leave out --allow-new-privs"),
-            EnforceError::Compile(_) | EnforceError::Caps(_) => shown,
+            EnforceError::Caps(_) => shown.hint("a sandbox around this process forbids capget(2) or prctl(PR_CAPBSET_READ); nothing was run"),
+            EnforceError::Compile(_) => shown,
         }
     }
 }

@@ -20,7 +20,8 @@ pub(crate) struct CapDrop {
     pub(crate) ambient: u64,
 }
 
-/// The capability sets of a thread but for the bounding set, as bit masks. Capabilities that no header of ours knows are in them, too.
+/// The capability sets of a thread but for the bounding set, as bit masks. Capabilities that no header of ours knows are
+/// in them, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sets {
     pub(crate) permitted: u64,
