@@ -1,6 +1,6 @@
 //! On deterministic programs the learner books what strace sees: no call more, none less.
 
-use crate::engines::engines;
+use crate::engines::{engines, learned};
 use crate::harness::{Build, Env, Output, fixture, installed, needs, skip, skipped, try_fixture};
 use crate::profile::{Names, Profile, strace_names};
 
@@ -58,16 +58,10 @@ impl<'a> Oracle<'a> {
             self.command,
         ]
         .concat();
-        let run = || self.env.ours(&args).cwd(&fresh(self.env)).output();
+        let run = || self.env.ours(&args).cwd(&fresh(self.env));
         let theirs = &self.run;
         let same = |ours: &Output| ours.status == theirs.status && ours.stdout == theirs.stdout;
-        let mut ours = run();
-        // A filter from the first call on makes every call wait for the learner, and a signal that comes before the
-        // learner does can end the call with EINTR (README). That is rare, so it does not happen twice.
-        if engine.contains(&"early") && !same(&ours) {
-            eprintln!("again: {ours}");
-            ours = run();
-        }
+        let ours = learned(engine, run, same);
         assert!(same(&ours), "{ours}\n\n{theirs}");
         Profile::read(&self.env.path("exact.json"))
     }

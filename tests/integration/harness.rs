@@ -323,8 +323,15 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end, at most until its time is up.
-    pub(crate) fn wait(mut self) -> Output {
+    /// Waits for its end, which must come before its time is up.
+    pub(crate) fn wait(self) -> Output {
+        let (output, left) = self.end();
+        assert!(left.is_empty(), "took too long\n{left}{output}");
+        output
+    }
+
+    /// Waits for its end, or kills it when its time is up: then the text shows the processes that were left.
+    pub(crate) fn end(mut self) -> (Output, String) {
         let mut pause = Duration::from_micros(200);
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -336,7 +343,7 @@ impl Running {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(5));
         };
-        let tree = if status.is_none() {
+        let left = if status.is_none() {
             processes_of_session(self.pid)
         } else {
             String::new()
@@ -356,8 +363,7 @@ impl Running {
         };
         let _ = fs::remove_file(&self.stdout);
         let _ = fs::remove_file(&self.stderr);
-        assert!(tree.is_empty(), "took too long\n{tree}{output}");
-        output
+        (output, left)
     }
 }
 
