@@ -8,17 +8,17 @@
 # in it that was not learned is an error. workloads/review.json holds for every profile that has learned its names and has
 # no rule of its own for them.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
 
 runs=4 ours=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--runs) runs=$2; shift 2 ;;
-	--seccomp-run) ours=$2; shift 2 ;;
+	--seccomp-run) ours=$(realpath -- "$2"); shift 2 ;;
 	-*) sed -n '2,/^#$/s/^# //p' "$0" >&2; exit 2 ;;
 	*) break ;;
 	esac
 done
+cd "$(dirname "${BASH_SOURCE[0]}")"
 if [ -z "$ours" ]; then
 	cargo build --release
 	ours=$(ls ../target/*/release/seccomp-run)
