@@ -1,14 +1,26 @@
 # git: one alias runs a script of git commands, so that one run is one load. Git runs sh itself, for aliases and hooks.
-needs="/usr/bin/git /usr/bin/python3 setpriv"
-packages="git python3"
+needs="/usr/bin/git /usr/bin/python3 openssl setpriv"
+packages="git python3 openssl"
 about="everyday commands and their helpers, sh among them (aliases, hooks)"
 versions="git dash libcurl3-gnutls zlib1g"
-covers="init, clone (file, HTTP), add, commit, status, diff, log, blame, grep, branch, merge with and without conflict, rebase, cherry-pick, stash, tag, bisect, fetch, pull, push, gc, repack, fsck, worktree, submodule, archive, bundle, address look-ups, format-patch, am, hooks, errors"
-lacks="SSH, HTTPS, pushing over HTTP, credential helpers, signing, editors, pagers, git-lfs, git send-email"
+covers="init, clone (file, HTTP, HTTPS), add, commit, status, diff, log, blame, grep, branch, merge with and without conflict, rebase, cherry-pick, stash, tag, bisect, fetch, pull, push, gc, repack, fsck, worktree, submodule, archive, bundle, large files, address look-ups, format-patch, am, hooks, errors"
+lacks="SSH, pushing over HTTP, credential helpers, signing, editors, pagers, git-lfs, git send-email"
 
 prepare() {
 	user=nobody
 	mkdir work
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem 2>/dev/null
+	cat >web.py <<-'END'
+		"""The files of a directory over HTTP, and over HTTPS one port further."""
+		import functools, http.server, ssl, threading
+		handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="work")
+		plain, secure = [http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) for port in (8000, 8001)]
+		context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+		context.load_cert_chain("cert.pem", "key.pem")
+		secure.socket = context.wrap_socket(secure.socket, server_side=True)
+		threading.Thread(target=plain.serve_forever).start()
+		secure.serve_forever()
+	END
 	cat >.gitconfig <<-END
 		[user]
 			name = A
@@ -46,6 +58,17 @@ prepare() {
 		git show HEAD~1 >/dev/null
 		git describe --always >/dev/null
 		git shortlog -s HEAD >/dev/null
+		big="line of text
+		"
+		i=0
+		while [ $i -lt 17 ]; do big=$big$big; i=$((i + 1)); done
+		printf '%s' "$big" >big
+		git add big
+		git commit -qm big
+		echo last >>big
+		git commit -qam bigger
+		git log -p -2 big >/dev/null
+		git blame big >/dev/null
 		git checkout -qb side
 		echo side >file2
 		git commit -qam side
@@ -105,6 +128,7 @@ prepare() {
 		git clone -q --depth 1 file:///srv/demo/work/bare.git shallow
 		git clone -q --local repo local
 		git clone -q http://web.test:8000/bare.git web
+		git -c http.sslVerify=false clone -q https://web.test:8001/bare.git secure
 		cd copy
 		echo pushed >pushed
 		git add .
@@ -131,15 +155,15 @@ prepare() {
 		fails git status
 		exit 7
 	END
-	chown -R nobody work .gitconfig
+	chown -R nobody work .gitconfig key.pem
 }
 
 work() {
 	local files=20 status=0 web
 	! full || files=400
 	setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups \
-		/usr/bin/python3 -m http.server -b 127.0.0.1 -d work 8000 >log/web 2>&1 & web=$! server=$!
-	await port 8000
+		/usr/bin/python3 -I web.py >log/web 2>&1 & web=$! server=$!
+	await port 8001
 	name_server
 	export FILES=$files
 	under /usr/bin/git load || status=$?

@@ -51,7 +51,7 @@ serve() {
 		gets $base/proxy/page.txt "static text"
 		gets $base/files '"missing":true' -d "text $i"
 		gets $base/work '"sums":100' -d "text $i"
-		gets $base/fetch '"named":["127.0.0.1"],"proto":"HTTP/2.0","refused":true,"unknown":true' -d x
+		gets $base/fetch '"named":["127.0.0.1","127.0.0.1"],"proto":"HTTP/2.0","refused":true,"unknown":true' -d x
 		gets $base/files "too large" --data-binary @<(head -c 2000000 /dev/zero)
 		[ "$i" = 0 ] || continue
 		mv app.log app.log.1

@@ -1,9 +1,9 @@
 # nginx as root's master with workers of www-data: files, a proxy, reloads, log rotation.
-needs="nginx curl wrk openssl /usr/bin/python3"
-packages="nginx-light curl wrk openssl python3"
+needs="nginx curl wrk openssl pgrep /usr/bin/python3"
+packages="nginx-light curl wrk openssl procps python3"
 about="a web server and proxy with two workers"
 versions="nginx libssl3 libpcre2-8-0 zlib1g"
-covers="static files with and without sendfile, ranges, compression, directory listings, upstreams over TCP, by name and one over a Unix socket with a cache on disk, HTTPS and HTTP/2, uploads, limits, errors, wrk, reload (good and bad), reopened logs, an orderly end and a fast one"
+covers="static files with and without sendfile, ranges, compression, directory listings, upstreams over TCP, by name and one over a Unix socket with a cache on disk, HTTPS and HTTP/2, uploads, limits, errors, wrk, listening on all addresses, CPU affinity and priority of workers, reload (good and bad), reopened logs, an orderly end, a fast one, a worker that must be killed"
 lacks="dynamic modules, mail and stream, aio, syslog, a new binary (USR2)"
 
 prepare() {
@@ -12,12 +12,12 @@ prepare() {
 	echo "<p>hello" >www/index.html
 	seq 200000 >www/big.txt
 	seq 300 >www/small.txt
-	local sendfile=on reuse=
-	odd || { sendfile=off; reuse=reuseport; }
+	local sendfile=on reuse= limits=
+	odd || { sendfile=off; reuse=reuseport; limits="worker_cpu_affinity auto; worker_priority 1; worker_rlimit_nofile 2048; pcre_jit on;"; }
 	cat >nginx.conf <<-END
 		daemon off;
 		user www-data;
-		worker_processes 2;
+		worker_processes 2; $limits
 		pid /srv/demo/nginx.pid;
 		error_log /srv/demo/log/error.log info;
 		events { worker_connections 256; }
@@ -35,11 +35,14 @@ prepare() {
 				listen 127.0.0.1:8080 $reuse;
 				listen [::1]:8080;
 				listen 127.0.0.1:8443 ssl http2;
+				listen 8082; listen 127.0.0.1:8082;
 				ssl_certificate cert.pem; ssl_certificate_key key.pem;
 				root /srv/demo/www;
 				open_file_cache max=100;
 				client_max_body_size 4m; client_body_buffer_size 16k;
 				location /list/ { autoindex on; }
+				location /where { return 200 \$server_addr; }
+				location ~ ^/numbers/(\d+)\$ { return 200 \$1; }
 				location /slow/ { limit_req zone=slow burst=1; alias /srv/demo/www/; }
 				location /cached/ { proxy_pass http://127.0.0.1:8081/; proxy_cache c; proxy_cache_valid 1s; }
 				location /socket/ { proxy_pass http://socket/; proxy_http_version 1.1; proxy_set_header Connection ""; }
@@ -66,12 +69,16 @@ work() {
 		gets $base/big.txt 199999 --compressed
 		gets $base/big.txt 1 -r 0-9,20-29
 		gets $base/list/ "Index of"
+		# Where it listens on all addresses, it asks which one was meant.
+		gets http://127.0.0.1:8082/where 127.0.0.1
 		gets $base/cached/big.txt 199999
 		gets $base/cached/small.txt 300
 		gets $base/socket/small.txt 300
 		gets $base/named/ 300
 		gets $base/down/ "502 Bad Gateway"
 		gets $base/missing "404 Not Found"
+		gets $base/numbers/42 42
+		gets $base/socket/big.txt 199999 --limit-rate 3M
 		gets $base/upload "" --data-binary @www/big.txt
 		gets $base/upload "413 Request Entity Too Large" --data-binary @<(head -c 5000000 /dev/zero)
 		gets $base/slow/small.txt 300
@@ -95,7 +102,13 @@ work() {
 	done
 	# The cache's loader has its turn a minute after the start.
 	! full || [ "$ROUND" != 1 ] || sleep 61
-	if odd; then stop QUIT; else stop TERM; fi
+	if odd; then
+		stop QUIT
+	else
+		# A worker that does not end within a second is killed.
+		kill -STOP "$(pgrep -of '^nginx: worker process')"
+		stop TERM
+	fi
 	[ ! -e nginx.pid ] || fail "no orderly end"
-	! grep -E '\[(alert|emerg)\]' log/error.log | grep -v nonsense || fail "its log has alerts"
+	! grep -E '\[(alert|emerg)\]' log/error.log | grep -v -e nonsense -e "exited on signal 9" || fail "its log has alerts"
 }

@@ -3,8 +3,8 @@ needs="/usr/lib/postgresql/15/bin/postgres pgbench psql openssl setpriv"
 packages="postgresql-15 postgresql-client-15 openssl"
 about="the server: postgres and its own processes, without initdb and other programs"
 versions="postgresql-15 libssl3 libicu72"
-covers="pgbench over TCP, TLS and a Unix socket, vacuum, checkpoints, indexes, sorts on disk, parallel queries, JIT, notifications, large objects, prepared transactions, tablespaces, COPY to files, time-outs, cancelled and terminated sessions, pg_basebackup, logical decoding, the log collector, reload, log rotation, a crashed session with recovery, all three ways to shut down"
-lacks="initdb, archive_command, COPY ... PROGRAM and whatever else starts programs, huge pages, procedural languages but PL/pgSQL, extensions, a standby, Kerberos and LDAP"
+covers="pgbench over TCP, TLS and a Unix socket, vacuum, checkpoints, indexes, sorts on disk, parallel queries, JIT, notifications, large objects, prepared transactions, tablespaces, COPY to files, time-outs, cancelled and terminated sessions, pg_basebackup, logical decoding, peer and password authentication, a standby that is promoted, the log collector, reload, log rotation, a crashed session with recovery, all three ways to shut down"
+lacks="initdb, archive_command, COPY ... PROGRAM and whatever else starts programs, huge pages, procedural languages but PL/pgSQL, extensions, Kerberos and LDAP"
 
 bin=/usr/lib/postgresql/15/bin
 as_postgres() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
@@ -15,11 +15,15 @@ prepare() {
 	chown postgres data space files
 	chmod 700 data
 	as_postgres $bin/initdb -D data -A trust -N --locale=C.UTF-8 >log/initdb || fail "initdb"
+	# As Debian has it, for users of these names: who is at the other end of a socket, and a password.
+	sed -i '1i local all postgres peer map=root\nhost all guest localhost scram-sha-256' data/pg_hba.conf
+	printf '%s\n' 'root root postgres' 'root postgres postgres' >>data/pg_ident.conf
 	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout data/server.key -out data/server.crt 2>/dev/null
 	chown postgres data/server.*
 	chmod 600 data/server.key
 	local io=open_datasync
-	! odd || io=fdatasync
+	local names=on
+	! odd || { io=fdatasync; names=off; }
 	cat >>data/postgresql.conf <<-END
 		listen_addresses = 'localhost'
 		unix_socket_directories = '/srv/demo/files'
@@ -37,6 +41,7 @@ prepare() {
 		bgwriter_delay = 20
 		checkpoint_flush_after = 8kB
 		track_io_timing = on
+		log_hostname = $names
 	END
 }
 
@@ -82,6 +87,8 @@ work() {
 	await sql_has "select 1 from pg_stat_activity where query like 'select pg_sleep(30)%'"
 	runs <<<"select pg_cancel_backend(pid), pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep(30)%'"
 	wait "$pid" && fail "not cancelled"
+	runs <<<"create role guest login password 'secret'; grant pg_read_all_settings to guest"
+	[ "$(PGPASSWORD=secret psql -h localhost -U guest -XAtc "show tcp_keepalives_idle; show tcp_user_timeout" postgres | wc -l)" = 2 ] || fail "no password"
 	runs <<-END
 		select pg_create_logical_replication_slot('d', 'test_decoding');
 		insert into t values (-1, 'decoded');
@@ -106,6 +113,27 @@ work() {
 	await ready
 	if odd; then stop INT; else stop TERM; fi
 	grep -rq 'redo done' data/log || fail "no recovery"
+	standby
 }
+
+# A standby of a server outside of the profile: one program at a time, since what it learns goes to one file.
+standby() {
+	as_postgres $bin/postgres -D /srv/demo/data >>log/out 2>>log/err </dev/null &
+	server=$!
+	await ready
+	rm -rf backup backup-space
+	as_postgres $bin/pg_basebackup -h localhost -U postgres -D files/standby -T /srv/demo/space=/srv/demo/files/space -c fast -X stream -R || fail "pg_basebackup for a standby"
+	start $bin/postgres -D /srv/demo/files/standby -c port=5433 -c hot_standby_feedback=on
+	await sql_has "select 1 from pg_stat_replication where state = 'streaming'"
+	runs <<<"create table on_both as select generate_series(1, 20000) i; checkpoint"
+	await standby_has "select 1 from on_both where i = 20000"
+	# It becomes a server of its own.
+	[ "$(standby_sql -Atc "select pg_promote()")" = t ] || fail "not promoted"
+	standby_sql -qc "insert into on_both values (0)" || fail "no server of its own"
+	stop INT
+}
+
+standby_sql() { psql -h /srv/demo/files -p 5433 -U postgres -X "$@" postgres; }
+standby_has() { [ "$(standby_sql -Atc "$1")" = 1 ]; }
 
 sql_has() { [ "$(sql -Atc "$1")" = 1 ]; }
