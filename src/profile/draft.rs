@@ -385,7 +385,6 @@ impl Draft {
     }
 
     /// The finding that a rule never decides, because `winner` always does.
-    #[cold]
     fn no_effect(&self, nr: u32, said: &Said, winner: &policy::Rule) -> Option<Finding> {
         let Said { is_companion, rule } = said;
         let sysno = Sysno {
