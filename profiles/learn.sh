@@ -6,7 +6,7 @@
 # The review is a list of rules. Each takes its names out of what was learned, and stands in their place with its reason:
 # it allows them on purpose, with fewer arguments, or not at all. workloads/NAME.review.json is that of one profile: a name
 # in it that was not learned is an error. workloads/review.json holds for every profile that has learned its names and has
-# no rule of its own for them.
+# no rule of its own for them, but for rules that are marked to stand "beside" it.
 set -euo pipefail
 
 runs=4 ours=
@@ -57,11 +57,11 @@ learn() {
 	comment+=" $(distribution), $(versions_of ${versions-} libc6), Linux $(uname -r | cut -d. -f1,2) on $(uname -m)."
 	comment+=" With --portable: variants that other versions of kernel and libc use are allowed too. Shown: $covers. Not shown: $lacks."
 	jq --arg comment "$comment" --slurpfile own "$review" --slurpfile all workloads/review.json '
-		($own[0] | map(.names[]) | unique) as $decided
+		($own[0] | map(select(.beside | not) | .names[]) | unique) as $decided
 		| ([.syscalls[].names[]]) as $learned
-		| ($decided - $learned) as $idle
+		| ($own[0] | map(.names[]) | unique - $learned) as $idle
 		| if $idle != [] then error("the review names what was not learned: \($idle | join(" "))") else . end
-		| ($own[0] + [$all[0][] | select(.names - $decided != [] and .names - $learned == [])]) as $review
+		| (($own[0] | map(del(.beside))) + [$all[0][] | select(.names - $decided != [] and .names - $learned == [])]) as $review
 		| ($review | map(.names[]) | unique) as $names
 		| .comment = $comment
 		| .syscalls |= (map(.names -= $names | select(.names != [])) + $review)
