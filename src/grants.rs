@@ -8,8 +8,8 @@ use crate::syscall::Sysno;
 /// Something that a profile should grant only on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// The syscalls, any of which grants it.
-    pub(crate) syscalls: &'static [&'static str],
+    /// The names of the syscalls, any of which grants it.
+    syscalls: &'static str,
     /// The argument that makes it dangerous; `None`: every call is.
     pub(crate) when: Option<When>,
     /// What can be done with it, in one line.
@@ -25,177 +25,108 @@ pub(crate) struct When {
     pub(crate) name: &'static str,
 }
 
-const fn every(syscalls: &'static [&'static str], why: &'static str) -> Grant {
-    Grant {
-        syscalls,
-        when: None,
-        why,
-    }
+/// `grants! { "socket" if 0 is AF_ALG = 38: "why"; }`: a line of text for each, and the argument and value of each.
+///
+/// Without a pointer, as the names of [`constants`](crate::constants) are.
+macro_rules! grants {
+    ($($names:literal $(if $arg:literal is $name:ident = $value:literal)?: $why:literal;)*) => {
+        const LINES: &str = concat!($($names, "\t", $(stringify!($name),)? "\t", $why, "\n"),*);
+        const VALUES: &[(u8, u64)] = &[$((0 $(+ $arg)?, 0 $(+ $value)?)),*];
+    };
 }
 
-const fn only(
-    syscalls: &'static [&'static str],
-    (arg, value, name): (u8, u64, &'static str),
-    why: &'static str,
-) -> Grant {
-    Grant {
-        syscalls,
-        when: Some(When { arg, value, name }),
-        why,
-    }
+// Constants are those of `linux/socket.h`, `linux/sched.h` and `asm-generic/ioctls.h`.
+#[rustfmt::skip]
+grants! {
+    "ptrace":
+        "takes over other processes of the same user, whose profiles may allow more";
+    "process_vm_readv process_vm_writev":
+        "reads and writes the memory of other processes of the same user";
+    "pidfd_getfd":
+        "takes open files out of other processes";
+    "process_madvise":
+        "changes how other processes' memory is kept";
+    "kcmp":
+        "tells which kernel objects other processes share, which helps to exploit the kernel";
+    "bpf":
+        "loads programs into the kernel; its verifier has been a way to root again and again";
+    "perf_event_open":
+        "watches the machine, other programs included, through much kernel code";
+    "userfaultfd":
+        "lets a program stop the kernel in the middle of a copy, which makes its races exploitable";
+    "io_uring_setup io_uring_enter io_uring_register":
+        "makes other operations (open, connect, send ...) that no filter sees";
+    "add_key keyctl request_key":
+        "reaches the kernel's keys, which containers share";
+    "kexec_load kexec_file_load":
+        "replaces the running kernel";
+    "create_module init_module finit_module delete_module":
+        "changes the kernel's code";
+    "mount umount umount2 move_mount mount_setattr open_tree open_tree_attr fsopen fsconfig fsmount fspick pivot_root":
+        "changes what files the program and others see, and parses file systems in the kernel";
+    "chroot":
+        "changes the root directory, which is no prison for root";
+    "unshare":
+        "makes namespaces, in which an ordinary user reaches code meant for root";
+    "setns":
+        "enters other namespaces, such as the host's";
+    "clone" if 0 is CLONE_NEWUSER = 0x1000_0000:
+        "makes a user namespace, in which an ordinary user reaches code meant for root";
+    "clone3":
+        "can make namespaces; its flags lie in memory, where no filter sees them (ENOSYS makes programs use clone)";
+    "open_by_handle_at":
+        "opens files by number past directories, which broke out of containers (Shocker)";
+    "name_to_handle_at":
+        "gives the numbers that open_by_handle_at takes";
+    "personality" if 0 is ADDR_NO_RANDOMIZE = 0x0004_0000:
+        "switches off what makes addresses hard to guess";
+    "ioperm iopl":
+        "reaches the hardware's ports";
+    "modify_ldt":
+        "sets up 16-bit segments in old, rarely tested kernel code";
+    "reboot swapon swapoff acct quotactl quotactl_fd settimeofday clock_settime":
+        "administers the whole machine";
+    "syslog":
+        "reads the kernel's messages, which hold addresses";
+    "socket" if 0 is AF_ALG = 38:
+        "reaches the kernel's cryptography, which has been a way to root (CVE-2026-31431)";
+    "socket" if 0 is AF_VSOCK = 40:
+        "reaches the hypervisor and other virtual machines past the network";
+    "socket" if 0 is AF_NETLINK = 16:
+        "configures the network, and parses much in the kernel";
+    "ioctl" if 1 is TIOCSTI = 0x5412:
+        "types into the terminal that the program was started from (CVE-2017-5226)";
 }
 
-/// All of them. Constants are those of `linux/socket.h`, `linux/sched.h` and `asm-generic/ioctls.h`.
-pub(crate) const GRANTS: [Grant; 29] = [
-    every(
-        &["ptrace"],
-        "takes over other processes of the same user, whose profiles may allow more",
-    ),
-    every(
-        &["process_vm_readv", "process_vm_writev"],
-        "reads and writes the memory of other processes of the same user",
-    ),
-    every(&["pidfd_getfd"], "takes open files out of other processes"),
-    every(
-        &["process_madvise"],
-        "changes how other processes' memory is kept",
-    ),
-    every(
-        &["kcmp"],
-        "tells which kernel objects other processes share, which helps to exploit the kernel",
-    ),
-    every(
-        &["bpf"],
-        "loads programs into the kernel; its verifier has been a way to root again and again",
-    ),
-    every(
-        &["perf_event_open"],
-        "watches the machine, other programs included, through much kernel code",
-    ),
-    every(
-        &["userfaultfd"],
-        "lets a program stop the kernel in the middle of a copy, which makes its races exploitable",
-    ),
-    every(
-        &["io_uring_setup", "io_uring_enter", "io_uring_register"],
-        "makes other operations (open, connect, send ...) that no filter sees",
-    ),
-    every(
-        &["add_key", "keyctl", "request_key"],
-        "reaches the kernel's keys, which containers share",
-    ),
-    every(
-        &["kexec_load", "kexec_file_load"],
-        "replaces the running kernel",
-    ),
-    every(
-        &[
-            "create_module",
-            "init_module",
-            "finit_module",
-            "delete_module",
-        ],
-        "changes the kernel's code",
-    ),
-    every(
-        &[
-            "mount",
-            "umount",
-            "umount2",
-            "move_mount",
-            "mount_setattr",
-            "open_tree",
-            "open_tree_attr",
-            "fsopen",
-            "fsconfig",
-            "fsmount",
-            "fspick",
-            "pivot_root",
-        ],
-        "changes what files the program and others see, and parses file systems in the kernel",
-    ),
-    every(
-        &["chroot"],
-        "changes the root directory, which is no prison for root",
-    ),
-    every(
-        &["unshare"],
-        "makes namespaces, in which an ordinary user reaches code meant for root",
-    ),
-    every(&["setns"], "enters other namespaces, such as the host's"),
-    only(
-        &["clone"],
-        (0, 0x1000_0000, "CLONE_NEWUSER"),
-        "makes a user namespace, in which an ordinary user reaches code meant for root",
-    ),
-    every(
-        &["clone3"],
-        "can make namespaces; its flags lie in memory, where no filter sees them (ENOSYS makes programs use clone)",
-    ),
-    every(
-        &["open_by_handle_at"],
-        "opens files by number past directories, which broke out of containers (Shocker)",
-    ),
-    every(
-        &["name_to_handle_at"],
-        "gives the numbers that open_by_handle_at takes",
-    ),
-    only(
-        &["personality"],
-        (0, 0x0004_0000, "ADDR_NO_RANDOMIZE"),
-        "switches off what makes addresses hard to guess",
-    ),
-    every(&["ioperm", "iopl"], "reaches the hardware's ports"),
-    every(
-        &["modify_ldt"],
-        "sets up 16-bit segments in old, rarely tested kernel code",
-    ),
-    every(
-        &[
-            "reboot",
-            "swapon",
-            "swapoff",
-            "acct",
-            "quotactl",
-            "quotactl_fd",
-            "settimeofday",
-            "clock_settime",
-        ],
-        "administers the whole machine",
-    ),
-    every(
-        &["syslog"],
-        "reads the kernel's messages, which hold addresses",
-    ),
-    only(
-        &["socket"],
-        (0, 38, "AF_ALG"),
-        "reaches the kernel's cryptography, which has been a way to root (CVE-2026-31431)",
-    ),
-    only(
-        &["socket"],
-        (0, 40, "AF_VSOCK"),
-        "reaches the hypervisor and other virtual machines past the network",
-    ),
-    only(
-        &["socket"],
-        (0, 16, "AF_NETLINK"),
-        "configures the network, and parses much in the kernel",
-    ),
-    only(
-        &["ioctl"],
-        (1, 0x5412, "TIOCSTI"),
-        "types into the terminal that the program was started from (CVE-2017-5226)",
-    ),
-];
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = Grant> {
+    LINES
+        .lines()
+        .zip(VALUES)
+        .filter_map(|(line, &(arg, value))| {
+            let (syscalls, rest) = line.split_once('\t')?;
+            let (name, why) = rest.split_once('\t')?;
+            let when = When { arg, value, name };
+            Some(Grant {
+                syscalls,
+                when: (!name.is_empty()).then_some(when),
+                why,
+            })
+        })
+}
 
 impl Grant {
+    /// The syscalls, any of which grants it.
+    pub(crate) fn syscalls(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.syscalls.split(' ')
+    }
+
     /// Those of its syscalls that this architecture's rules let run.
     pub(crate) fn granted(&self, abi: &Abi) -> impl Iterator<Item = &'static str> {
         let lets_run = |name: &&'static str| {
             Sysno::parse(abi.arch, name).is_some_and(|sysno| self.may_run(abi, sysno.nr))
         };
-        self.syscalls.iter().copied().filter(lets_run)
+        self.syscalls().filter(lets_run)
     }
 
     /// Can a call of this number run, whatever its other arguments are?
@@ -240,13 +171,14 @@ mod tests {
 
     #[test]
     fn every_syscall_of_the_table_exists() {
-        for grant in GRANTS {
+        assert_eq!(all().count(), VALUES.len());
+        for grant in all() {
             assert!(
                 !grant.why.ends_with('.') && grant.why.len() < 120,
                 "{}",
                 grant.why
             );
-            for name in grant.syscalls {
+            for name in grant.syscalls() {
                 let found = Arch::ALL
                     .into_iter()
                     .find_map(|arch| Sysno::parse(arch, name));
@@ -277,8 +209,7 @@ mod tests {
             newer: None,
             syscalls: [(41, rules.iter().map(rule).collect())].into(),
         };
-        let netlink = GRANTS
-            .into_iter()
+        let netlink = all()
             .find(|grant| grant.when.is_some_and(|when| when.name == "AF_NETLINK"))
             .unwrap();
         let names: Vec<_> = netlink.granted(&abi).collect();

@@ -27,7 +27,7 @@
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `descendants`, `witness`, `output` | names, exit codes, processes, files |
 //! | 2 | `policy`, `recording` | the two waists |
-//! | 2 | `groups` | what syscalls are for |
+//! | 2 | `groups`, `constants` | what syscalls are for; what their arguments are called |
 //! | 3 | `grants` | which syscalls are dangerous |
 //! | 3 | `peek` | looking into another process |
 //! | 3 | `profile`, `evidence`, `filter`, `diff`, `launch`, `supervise` | the parts |
@@ -48,6 +48,7 @@ pub mod cli;
 mod closure;
 mod command;
 mod confine;
+mod constants;
 mod convert;
 mod denials;
 mod descendants;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Finding, Kind, Looked, Severity};
-use crate::grants::{GRANTS, Grant};
+use crate::grants::{self, Grant};
 
 static UNSEEN: Kind = Kind::new(
     "dangerous-grant",
@@ -27,13 +27,12 @@ pub(super) fn find(looked: &Looked) -> Vec<Finding> {
     if !looked.denies_by_default() {
         return Vec::new();
     }
-    GRANTS
-        .iter()
+    grants::all()
         .filter_map(|grant| danger(looked, grant))
         .collect()
 }
 
-fn danger(looked: &Looked, grant: &Grant) -> Option<Finding> {
+fn danger(looked: &Looked, grant: Grant) -> Option<Finding> {
     let abis = &looked.policy().abis;
     let names: BTreeSet<&str> = abis.iter().flat_map(|abi| grant.granted(abi)).collect();
     let first = names.first()?;

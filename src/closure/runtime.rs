@@ -17,7 +17,32 @@ type Use = (&'static str, u8, u8);
 struct Experiment {
     runtime: &'static str,
     no_new_privs: bool,
-    calls: &'static [Use],
+    calls: Calls,
+}
+
+/// The names as one text, a line for each, and their figures: without a pointer to each name, as
+/// [`constants`](crate::constants) are.
+struct Calls {
+    names: &'static str,
+    seen_and_failed: &'static [(u8, u8)],
+}
+
+impl Calls {
+    fn iter(&self) -> impl Iterator<Item = Use> + use<> {
+        let figures = self.seen_and_failed.iter();
+        let calls = self.names.lines().zip(figures);
+        calls.map(|(name, &(seen, failed))| (name, seen, failed))
+    }
+}
+
+/// [`Use`]s.
+macro_rules! calls {
+    ($(($name:literal, $seen:literal, $failed:literal)),* $(,)?) => {
+        Calls {
+            names: concat!($($name, "\n"),*),
+            seen_and_failed: &[$(($seen, $failed)),*],
+        }
+    };
 }
 
 /// runc 1.3 tries these and does without: no start failed when one was denied, and Docker's default profile denies all of
@@ -62,14 +87,14 @@ fn uses(no_new_privs: bool) -> impl Iterator<Item = Use> {
     let wanted = EXPERIMENTS
         .iter()
         .filter(move |experiment| experiment.no_new_privs == no_new_privs);
-    wanted.flat_map(|experiment| experiment.calls).copied()
+    wanted.flat_map(|experiment| experiment.calls.iter())
 }
 
 static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "runc 1.1.5",
         no_new_privs: false,
-        calls: &[
+        calls: calls![
             ("capget", 20, 20),
             ("capset", 20, 20),
             ("chdir", 20, 20),
@@ -100,7 +125,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "runc 1.1.5",
         no_new_privs: true,
-        calls: &[
+        calls: calls![
             ("close", 20, 20),
             ("epoll_ctl", 20, 0),
             ("execve", 20, 20),
@@ -116,7 +141,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "runc 1.3.6",
         no_new_privs: false,
-        calls: &[
+        calls: calls![
             ("capget", 20, 20),
             ("capset", 20, 20),
             ("chdir", 20, 20),
@@ -157,7 +182,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "runc 1.3.6",
         no_new_privs: true,
-        calls: &[
+        calls: calls![
             ("close", 20, 20),
             ("execve", 20, 20),
             ("fcntl", 20, 0),
@@ -175,7 +200,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "crun 1.8.1",
         no_new_privs: false,
-        calls: &[
+        calls: calls![
             ("capset", 20, 20),
             ("close", 20, 0),
             ("execve", 20, 20),
@@ -198,7 +223,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "crun 1.8.1",
         no_new_privs: true,
-        calls: &[
+        calls: calls![
             ("close", 20, 0),
             ("execve", 20, 20),
             ("umask", 20, 0),
@@ -208,7 +233,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "crun 1.28",
         no_new_privs: false,
-        calls: &[
+        calls: calls![
             ("capset", 20, 20),
             ("close", 20, 0),
             ("close_range", 20, 0),
@@ -233,7 +258,7 @@ static EXPERIMENTS: [Experiment; 8] = [
     Experiment {
         runtime: "crun 1.28",
         no_new_privs: true,
-        calls: &[
+        calls: calls![
             ("close", 20, 0),
             ("close_range", 20, 0),
             ("execve", 20, 20),
@@ -257,13 +282,14 @@ mod tests {
         for experiment in &EXPERIMENTS {
             let about = (experiment.runtime, experiment.no_new_privs);
             assert!(told.insert(about), "{about:?} comes twice");
-            for &(name, seen, failed) in experiment.calls {
+            let calls: Vec<Use> = experiment.calls.iter().collect();
+            assert!(calls.is_sorted(), "{about:?}");
+            for &(name, seen, failed) in &calls {
                 assert!(Sysno::parse(Arch::X86_64, name).is_some(), "{name}");
                 assert!((1..=STARTS).contains(&seen), "{about:?} {name}: not seen");
                 assert!(failed <= STARTS, "{about:?} {name}");
-                assert!(experiment.calls.is_sorted(), "{about:?}");
             }
-            let starts = experiment.calls.contains(&("execve", STARTS, STARTS));
+            let starts = calls.contains(&("execve", STARTS, STARTS));
             assert!(starts, "{about:?}: nothing runs without execve");
         }
         // Each runtime in both settings.

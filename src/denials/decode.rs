@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::prototypes::{self, Kind, Names};
+use super::prototypes::{self, Kind};
 use crate::bpf::low;
+use crate::constants::Set;
 use crate::sys::signal::Signal;
 use crate::syscall::Sysno;
 
@@ -21,12 +22,12 @@ pub(crate) fn decode(
         None => format!("{sysno}("),
     };
     let listed = name.and_then(prototypes::of);
-    let all = [Kind::Hex; 6];
-    for (at, (kind, &value)) in listed.unwrap_or(&all).iter().zip(args).enumerate() {
+    let kinds = listed.unwrap_or([Some(Kind::Hex); 6]).into_iter().flatten();
+    for (at, (kind, &value)) in kinds.zip(args).enumerate() {
         if at > 0 {
             call.push_str(", ");
         }
-        argument(&mut call, *kind, value, text);
+        argument(&mut call, kind, value, text);
     }
     call.push(')');
     call
@@ -85,7 +86,7 @@ fn hex(call: &mut String, value: u64) -> std::fmt::Result {
 }
 
 /// The names of the bits that are set, and what is left. `first`: nothing stands before them.
-fn flags(call: &mut String, value: u64, names: &Names, mut first: bool) {
+fn flags(call: &mut String, value: u64, names: Set, mut first: bool) {
     if value == 0 && first {
         call.push('0');
     }

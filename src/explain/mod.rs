@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::estimate::Estimate;
 use crate::evidence::{self, Evidence};
-use crate::grants::{GRANTS, Grant};
+use crate::grants::{self, Grant};
 use crate::groups::Group;
 use crate::policy::{Abi, Policy};
 use crate::profile::{Position, Profile, Rule, Warning};
@@ -372,7 +372,7 @@ fn notes(notes: &[Warning]) -> Vec<String> {
 }
 
 fn dangers(policy: &Policy) -> Vec<Danger> {
-    let danger = |grant: &Grant| {
+    let danger = |grant: Grant| {
         let mut names = BTreeSet::new();
         let mut widest = Access::Never;
         for abi in &policy.abis {
@@ -389,7 +389,7 @@ fn dangers(policy: &Policy) -> Vec<Danger> {
             sometimes: widest == Access::Sometimes,
         })
     };
-    GRANTS.iter().filter_map(danger).collect()
+    grants::all().filter_map(danger).collect()
 }
 
 /// The names in the rules that let calls run and that this holds for.

@@ -1,189 +1,49 @@
 //! Conditions in words: arguments by their names, constants by theirs.
 //!
-//! Small tables of what profiles really compare; everything else is shown as a number.
+//! Of what profiles really compare; everything else is shown as a number.
 
+use crate::constants::Set;
 use crate::policy::Op;
 use crate::profile::{Condition, Rule};
 
 /// What an argument holds.
 enum Kind {
     /// One of these.
-    Value(&'static [Named]),
+    Value(Set),
     /// Any of these bits.
-    Flags(&'static [Named]),
+    Flags(Set),
     /// A number.
     Number,
 }
-
-type Named = (u64, &'static str);
 
 /// The name of a syscall's argument, and what it holds.
 fn argument(syscall: &str, index: u8) -> Option<(&'static str, Kind)> {
     use Kind::{Flags, Number, Value};
     Some(match (syscall, index) {
-        ("socket" | "socketpair", 0) => ("the domain", Value(DOMAINS)),
-        ("socket" | "socketpair", 1) => ("the type", Value(SOCKET_TYPES)),
+        ("socket" | "socketpair", 0) => ("the domain", Value(Set::Domain)),
+        ("socket" | "socketpair", 1) => ("the type", Value(Set::SocketType)),
         ("socket" | "socketpair", 2) => ("the protocol", Number),
-        ("socketcall", 0) => ("the call", Value(SOCKETCALLS)),
-        ("ipc", 0) => ("the call", Value(IPC_CALLS)),
-        ("clone" | "unshare", 0) => ("the flags", Flags(CLONE_FLAGS)),
-        ("setns", 1) => ("the kind of namespace", Flags(CLONE_FLAGS)),
-        ("personality", 0) => ("the persona", Value(PERSONAS)),
-        ("ioctl", 1) => ("the request", Value(IOCTLS)),
-        ("prctl", 0) => ("the option", Value(PRCTLS)),
+        ("socketcall", 0) => ("the call", Value(Set::Socketcall)),
+        ("ipc", 0) => ("the call", Value(Set::Ipc)),
+        ("clone", 0) => ("the flags", Flags(Set::Clone)),
+        ("unshare", 0) => ("the flags", Flags(Set::Namespace)),
+        ("setns", 1) => ("the kind of namespace", Flags(Set::Namespace)),
+        ("personality", 0) => ("the persona", Value(Set::Persona)),
+        ("ioctl", 1) => ("the request", Value(Set::Ioctl)),
+        ("prctl", 0) => ("the option", Value(Set::Prctl)),
         ("arch_prctl", 0) => ("the code", Number),
-        ("fcntl" | "fcntl64", 1) => ("the command", Value(FCNTLS)),
+        ("fcntl" | "fcntl64", 1) => ("the command", Value(Set::Fcntl)),
         ("mprotect" | "mmap" | "mmap2" | "pkey_mprotect", 2) => {
-            ("the protection", Flags(PROTECTIONS))
+            ("the protection", Flags(Set::Protection))
         }
         ("kill" | "tkill", 1) | ("tgkill", 2) => ("the signal", Number),
         ("kill" | "tkill" | "tgkill", 0) => ("the process", Number),
-        ("ptrace", 0) => ("the request", Number),
-        ("bpf" | "keyctl", 0) => ("the command", Number),
+        ("ptrace", 0) => ("the request", Value(Set::Ptrace)),
+        ("keyctl", 0) => ("the command", Value(Set::Keyctl)),
+        ("bpf", 0) => ("the command", Number),
         _ => return None,
     })
 }
-
-const DOMAINS: &[Named] = &[
-    (0, "AF_UNSPEC"),
-    (1, "AF_UNIX"),
-    (2, "AF_INET"),
-    (3, "AF_AX25"),
-    (4, "AF_IPX"),
-    (5, "AF_APPLETALK"),
-    (9, "AF_X25"),
-    (10, "AF_INET6"),
-    (15, "AF_KEY"),
-    (16, "AF_NETLINK"),
-    (17, "AF_PACKET"),
-    (21, "AF_RDS"),
-    (29, "AF_CAN"),
-    (30, "AF_TIPC"),
-    (31, "AF_BLUETOOTH"),
-    (38, "AF_ALG"),
-    (39, "AF_NFC"),
-    (40, "AF_VSOCK"),
-    (41, "AF_KCM"),
-    (42, "AF_QIPCRTR"),
-    (43, "AF_SMC"),
-    (44, "AF_XDP"),
-];
-const SOCKET_TYPES: &[Named] = &[
-    (1, "SOCK_STREAM"),
-    (2, "SOCK_DGRAM"),
-    (3, "SOCK_RAW"),
-    (4, "SOCK_RDM"),
-    (5, "SOCK_SEQPACKET"),
-];
-const SOCKETCALLS: &[Named] = &[
-    (1, "socket"),
-    (2, "bind"),
-    (3, "connect"),
-    (4, "listen"),
-    (5, "accept"),
-    (6, "getsockname"),
-    (7, "getpeername"),
-    (8, "socketpair"),
-    (9, "send"),
-    (10, "recv"),
-    (11, "sendto"),
-    (12, "recvfrom"),
-    (13, "shutdown"),
-    (14, "setsockopt"),
-    (15, "getsockopt"),
-    (16, "sendmsg"),
-    (17, "recvmsg"),
-    (18, "accept4"),
-    (19, "recvmmsg"),
-    (20, "sendmmsg"),
-];
-const IPC_CALLS: &[Named] = &[
-    (1, "semop"),
-    (2, "semget"),
-    (3, "semctl"),
-    (4, "semtimedop"),
-    (11, "msgsnd"),
-    (12, "msgrcv"),
-    (13, "msgget"),
-    (14, "msgctl"),
-    (21, "shmat"),
-    (22, "shmdt"),
-    (23, "shmget"),
-    (24, "shmctl"),
-];
-const CLONE_FLAGS: &[Named] = &[
-    (0x80, "CLONE_NEWTIME"),
-    (0x100, "CLONE_VM"),
-    (0x200, "CLONE_FS"),
-    (0x400, "CLONE_FILES"),
-    (0x800, "CLONE_SIGHAND"),
-    (0x2000, "CLONE_PTRACE"),
-    (0x4000, "CLONE_VFORK"),
-    (0x8000, "CLONE_PARENT"),
-    (0x1_0000, "CLONE_THREAD"),
-    (0x2_0000, "CLONE_NEWNS"),
-    (0x80_0000, "CLONE_UNTRACED"),
-    (0x200_0000, "CLONE_NEWCGROUP"),
-    (0x400_0000, "CLONE_NEWUTS"),
-    (0x800_0000, "CLONE_NEWIPC"),
-    (0x1000_0000, "CLONE_NEWUSER"),
-    (0x2000_0000, "CLONE_NEWPID"),
-    (0x4000_0000, "CLONE_NEWNET"),
-    (0x8000_0000, "CLONE_IO"),
-];
-const PERSONAS: &[Named] = &[
-    (0, "PER_LINUX"),
-    (8, "PER_LINUX32"),
-    (0x2_0000, "UNAME26"),
-    (0x2_0008, "PER_LINUX32 with UNAME26"),
-    (0x4_0000, "ADDR_NO_RANDOMIZE"),
-    (0xffff_ffff, "the question for the present one"),
-];
-const IOCTLS: &[Named] = &[
-    (0x5401, "TCGETS"),
-    (0x5402, "TCSETS"),
-    (0x5410, "TIOCSPGRP"),
-    (0x5412, "TIOCSTI"),
-    (0x5413, "TIOCGWINSZ"),
-    (0x541b, "FIONREAD"),
-    (0x541c, "TIOCLINUX"),
-    (0x5421, "FIONBIO"),
-    (0x5450, "FIONCLEX"),
-    (0x5451, "FIOCLEX"),
-];
-const PRCTLS: &[Named] = &[
-    (1, "PR_SET_PDEATHSIG"),
-    (3, "PR_GET_DUMPABLE"),
-    (4, "PR_SET_DUMPABLE"),
-    (8, "PR_SET_KEEPCAPS"),
-    (15, "PR_SET_NAME"),
-    (16, "PR_GET_NAME"),
-    (22, "PR_SET_SECCOMP"),
-    (23, "PR_CAPBSET_READ"),
-    (24, "PR_CAPBSET_DROP"),
-    (35, "PR_SET_MM"),
-    (36, "PR_SET_CHILD_SUBREAPER"),
-    (38, "PR_SET_NO_NEW_PRIVS"),
-    (39, "PR_GET_NO_NEW_PRIVS"),
-    (47, "PR_CAP_AMBIENT"),
-    (0x5356_4d41, "PR_SET_VMA"),
-];
-const FCNTLS: &[Named] = &[
-    (0, "F_DUPFD"),
-    (1, "F_GETFD"),
-    (2, "F_SETFD"),
-    (3, "F_GETFL"),
-    (4, "F_SETFL"),
-    (5, "F_GETLK"),
-    (6, "F_SETLK"),
-    (7, "F_SETLKW"),
-    (8, "F_SETOWN"),
-    (9, "F_GETOWN"),
-    (1030, "F_DUPFD_CLOEXEC"),
-    (1031, "F_SETPIPE_SZ"),
-    (1033, "F_ADD_SEALS"),
-];
-const PROTECTIONS: &[Named] = &[(1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC")];
 
 /// When the rule matches calls of this name; empty when always.
 pub(super) fn when(syscall: &str, rule: &Rule) -> String {
@@ -229,7 +89,7 @@ fn masked(subject: &str, kind: &Kind, mask: u64, value: u64) -> String {
     }
     let (set, clear) = (value, mask & !value);
     let bits = |bits: u64| match kind {
-        Kind::Flags(named) => flags(named, bits),
+        Kind::Flags(named) => flags(*named, bits),
         _ => format!("{bits:#x}"),
     };
     let has = if subject.ends_with('s') {
@@ -249,10 +109,10 @@ fn masked(subject: &str, kind: &Kind, mask: u64, value: u64) -> String {
 }
 
 /// Bits by their names, the rest as a number.
-fn flags(named: &[Named], bits: u64) -> String {
+fn flags(named: Set, bits: u64) -> String {
     let mut words = Vec::new();
     let mut rest = bits;
-    for &(bit, name) in named.iter().filter(|(bit, _)| bits & bit != 0) {
+    for (name, bit) in named.iter().filter(|(_, bit)| bits & bit != 0) {
         words.push(name.to_owned());
         rest &= !bit;
     }
@@ -270,11 +130,11 @@ fn shown(kind: &Kind, value: u64) -> String {
         format!("{value:#x}")
     };
     match kind {
-        Kind::Value(named) => match named.iter().find(|(known, _)| *known == value) {
-            Some((_, name)) => format!("{name} ({number})"),
+        Kind::Value(named) => match named.of(value) {
+            Some(name) => format!("{name} ({number})"),
             None => number,
         },
-        Kind::Flags(named) => format!("{} ({value:#x})", flags(named, value)),
+        Kind::Flags(named) => format!("{} ({value:#x})", flags(*named, value)),
         Kind::Number => number,
     }
 }

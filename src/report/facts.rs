@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::estimate::Estimate;
 use crate::evidence::{Evidence, Run, Seen};
-use crate::grants::{GRANTS, Grant};
+use crate::grants::{self, Grant};
 use crate::groups::Group;
 
 use super::words;
@@ -104,8 +104,7 @@ impl Facts {
             runs: runs(evidence, &estimate),
             programs: programs(evidence, &calls),
             added: added(&calls),
-            dangers: GRANTS
-                .iter()
+            dangers: grants::all()
                 .filter_map(|grant| danger(grant, &calls))
                 .collect(),
             at_least: evidence.runs.iter().any(|run| run.ran_free),
@@ -326,10 +325,10 @@ fn added(calls: &[Call]) -> Vec<Added> {
 }
 
 /// Does a profile of these calls grant it? A learned profile allows a call with all arguments.
-fn danger(grant: &Grant, calls: &[Call]) -> Option<Danger> {
-    let granted = |call: &&Call| grant.syscalls.contains(&call.name.as_str());
+fn danger(grant: Grant, calls: &[Call]) -> Option<Danger> {
+    let granted = |call: &&Call| grant.syscalls().any(|name| name == call.name);
     let calls: Vec<&Call> = calls.iter().filter(granted).collect();
-    let names = grant.syscalls.iter().copied();
+    let names = grant.syscalls();
     let names: Vec<&str> = names
         .filter(|name| calls.iter().any(|call| call.name == *name))
         .collect();
