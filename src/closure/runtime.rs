@@ -17,31 +17,16 @@ type Use = (&'static str, u8, u8);
 struct Experiment {
     runtime: &'static str,
     no_new_privs: bool,
-    calls: Calls,
+    calls: Vec<Use>,
 }
 
-/// The names as one text, a line for each, and their figures: without a pointer to each name, as
-/// [`constants`](crate::constants) are.
-struct Calls {
-    names: &'static str,
-    seen_and_failed: &'static [(u8, u8)],
-}
-
-impl Calls {
-    fn iter(&self) -> impl Iterator<Item = Use> + use<> {
-        let figures = self.seen_and_failed.iter();
-        let calls = self.names.lines().zip(figures);
-        calls.map(|(name, &(seen, failed))| (name, seen, failed))
-    }
-}
-
-/// [`Use`]s.
-macro_rules! calls {
-    ($(($name:literal, $seen:literal, $failed:literal)),* $(,)?) => {
-        Calls {
-            names: concat!($($name, "\n"),*),
-            seen_and_failed: &[$(($seen, $failed)),*],
-        }
+/// `experiments! { "runc", with no_new_privs [("execve", 20, 20)] }`: the names are one text, in which a line is an
+/// experiment, without a pointer to each, as [`constants`](crate::constants) are.
+macro_rules! experiments {
+    ($($runtime:literal, $setting:ident no_new_privs [$(($name:literal, $seen:literal, $failed:literal)),* $(,)?])*) => {
+        const NAMES: &str = concat!($($runtime, "\t", stringify!($setting) $(, "\t", $name)*, "\n"),*);
+        /// Of each call in turn: in how many starts it was seen, and how many failed.
+        const FIGURES: &[(u8, u8)] = &[$($(($seen, $failed)),*),*];
     };
 }
 
@@ -77,196 +62,175 @@ pub(crate) fn fatal(no_new_privs: bool) -> BTreeSet<&'static str> {
 
 /// What all this is known of.
 pub(crate) fn runtimes() -> BTreeSet<&'static str> {
-    EXPERIMENTS
-        .iter()
-        .map(|experiment| experiment.runtime)
-        .collect()
+    all().map(|experiment| experiment.runtime).collect()
 }
 
 fn uses(no_new_privs: bool) -> impl Iterator<Item = Use> {
-    let wanted = EXPERIMENTS
-        .iter()
-        .filter(move |experiment| experiment.no_new_privs == no_new_privs);
-    wanted.flat_map(|experiment| experiment.calls.iter())
+    let wanted = all().filter(move |experiment| experiment.no_new_privs == no_new_privs);
+    wanted.flat_map(|experiment| experiment.calls)
 }
 
-static EXPERIMENTS: [Experiment; 8] = [
-    Experiment {
-        runtime: "runc 1.1.5",
-        no_new_privs: false,
-        calls: calls![
-            ("capget", 20, 20),
-            ("capset", 20, 20),
-            ("chdir", 20, 20),
-            ("close", 20, 20),
-            ("epoll_ctl", 20, 0),
-            ("execve", 20, 20),
-            ("faccessat2", 20, 0),
-            ("fchown", 10, 0),
-            ("fcntl", 20, 0),
-            ("fstat", 20, 20),
-            ("fstatfs", 20, 20),
-            ("futex", 20, 20),
-            ("getcwd", 20, 20),
-            ("getdents64", 20, 20),
-            ("getpid", 20, 0),
-            ("getppid", 20, 20),
-            ("newfstatat", 20, 20),
-            ("openat", 20, 20),
-            ("prctl", 20, 20),
-            ("read", 20, 20),
-            ("rt_sigreturn", 11, 1),
-            ("setgid", 20, 20),
-            ("setgroups", 20, 20),
-            ("setuid", 20, 20),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "runc 1.1.5",
-        no_new_privs: true,
-        calls: calls![
-            ("close", 20, 20),
-            ("epoll_ctl", 20, 0),
-            ("execve", 20, 20),
-            ("fstatfs", 20, 20),
-            ("futex", 18, 20),
-            ("getdents64", 20, 20),
-            ("getpid", 20, 0),
-            ("openat", 20, 20),
-            ("rt_sigreturn", 7, 4),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "runc 1.3.6",
-        no_new_privs: false,
-        calls: calls![
-            ("capget", 20, 20),
-            ("capset", 20, 20),
-            ("chdir", 20, 20),
-            ("close", 20, 20),
-            ("close_range", 20, 0),
-            ("epoll_ctl", 20, 0),
-            ("execve", 20, 20),
-            ("faccessat", 20, 0),
-            ("faccessat2", 20, 0),
-            ("fchown", 10, 0),
-            ("fcntl", 20, 0),
-            ("fsconfig", 20, 0),
-            ("fsmount", 20, 0),
-            ("fsopen", 20, 0),
-            ("fstat", 20, 20),
-            ("fstatfs", 20, 20),
-            ("futex", 20, 20),
-            ("getcwd", 20, 20),
-            ("getdents64", 20, 20),
-            ("getpid", 20, 0),
-            ("getppid", 20, 20),
-            ("newfstatat", 20, 20),
-            ("open_tree", 20, 0),
-            ("openat", 20, 20),
-            ("openat2", 20, 0),
-            ("prctl", 20, 20),
-            ("read", 20, 20),
-            ("rt_sigreturn", 18, 6),
-            ("setgid", 20, 20),
-            ("setgroups", 20, 20),
-            ("setuid", 20, 20),
-            ("statx", 20, 20),
-            ("tgkill", 20, 0),
-            ("uname", 20, 0),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "runc 1.3.6",
-        no_new_privs: true,
-        calls: calls![
-            ("close", 20, 20),
-            ("execve", 20, 20),
-            ("fcntl", 20, 0),
-            ("fstat", 20, 20),
-            ("fstatfs", 20, 20),
-            ("futex", 18, 20),
-            ("getdents64", 20, 20),
-            ("openat", 20, 20),
-            ("openat2", 20, 0),
-            ("rt_sigreturn", 1, 3),
-            ("statx", 20, 20),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "crun 1.8.1",
-        no_new_privs: false,
-        calls: calls![
-            ("capset", 20, 20),
-            ("close", 20, 0),
-            ("execve", 20, 20),
-            ("fchown", 20, 0),
-            ("ioctl", 20, 0),
-            ("openat", 20, 20),
-            ("prctl", 20, 20),
-            ("pselect6", 20, 20),
-            ("read", 20, 20),
-            ("rt_sigaction", 20, 20),
-            ("rt_sigprocmask", 20, 20),
-            ("setgroups", 20, 20),
-            ("setresgid", 20, 20),
-            ("setresuid", 20, 20),
-            ("statx", 20, 20),
-            ("umask", 20, 0),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "crun 1.8.1",
-        no_new_privs: true,
-        calls: calls![
-            ("close", 20, 0),
-            ("execve", 20, 20),
-            ("umask", 20, 0),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "crun 1.28",
-        no_new_privs: false,
-        calls: calls![
-            ("capset", 20, 20),
-            ("close", 20, 0),
-            ("close_range", 20, 0),
-            ("execve", 20, 20),
-            ("fchown", 20, 0),
-            ("fstat", 20, 20),
-            ("ioctl", 20, 0),
-            ("openat", 20, 20),
-            ("prctl", 20, 20),
-            ("pselect6", 20, 20),
-            ("read", 20, 20),
-            ("rt_sigaction", 20, 20),
-            ("rt_sigprocmask", 20, 20),
-            ("setgroups", 20, 20),
-            ("setresgid", 20, 20),
-            ("setresuid", 20, 20),
-            ("statx", 20, 20),
-            ("umask", 20, 0),
-            ("write", 20, 20),
-        ],
-    },
-    Experiment {
-        runtime: "crun 1.28",
-        no_new_privs: true,
-        calls: calls![
-            ("close", 20, 0),
-            ("close_range", 20, 0),
-            ("execve", 20, 20),
-            ("umask", 20, 0),
-            ("write", 20, 20),
-        ],
-    },
-];
+fn all() -> impl Iterator<Item = Experiment> {
+    let mut figures = FIGURES.iter();
+    NAMES.lines().filter_map(move |line| {
+        let mut words = line.split('\t');
+        Some(Experiment {
+            runtime: words.next()?,
+            no_new_privs: words.next()? == "with",
+            calls: words
+                .zip(figures.by_ref())
+                .map(|(name, &(seen, failed))| (name, seen, failed))
+                .collect(),
+        })
+    })
+}
+
+#[rustfmt::skip]
+experiments! {
+    "runc 1.1.5", without no_new_privs [
+        ("capget", 20, 20),
+        ("capset", 20, 20),
+        ("chdir", 20, 20),
+        ("close", 20, 20),
+        ("epoll_ctl", 20, 0),
+        ("execve", 20, 20),
+        ("faccessat2", 20, 0),
+        ("fchown", 10, 0),
+        ("fcntl", 20, 0),
+        ("fstat", 20, 20),
+        ("fstatfs", 20, 20),
+        ("futex", 20, 20),
+        ("getcwd", 20, 20),
+        ("getdents64", 20, 20),
+        ("getpid", 20, 0),
+        ("getppid", 20, 20),
+        ("newfstatat", 20, 20),
+        ("openat", 20, 20),
+        ("prctl", 20, 20),
+        ("read", 20, 20),
+        ("rt_sigreturn", 11, 1),
+        ("setgid", 20, 20),
+        ("setgroups", 20, 20),
+        ("setuid", 20, 20),
+        ("write", 20, 20),
+    ]
+    "runc 1.1.5", with no_new_privs [
+        ("close", 20, 20),
+        ("epoll_ctl", 20, 0),
+        ("execve", 20, 20),
+        ("fstatfs", 20, 20),
+        ("futex", 18, 20),
+        ("getdents64", 20, 20),
+        ("getpid", 20, 0),
+        ("openat", 20, 20),
+        ("rt_sigreturn", 7, 4),
+        ("write", 20, 20),
+    ]
+    "runc 1.3.6", without no_new_privs [
+        ("capget", 20, 20),
+        ("capset", 20, 20),
+        ("chdir", 20, 20),
+        ("close", 20, 20),
+        ("close_range", 20, 0),
+        ("epoll_ctl", 20, 0),
+        ("execve", 20, 20),
+        ("faccessat", 20, 0),
+        ("faccessat2", 20, 0),
+        ("fchown", 10, 0),
+        ("fcntl", 20, 0),
+        ("fsconfig", 20, 0),
+        ("fsmount", 20, 0),
+        ("fsopen", 20, 0),
+        ("fstat", 20, 20),
+        ("fstatfs", 20, 20),
+        ("futex", 20, 20),
+        ("getcwd", 20, 20),
+        ("getdents64", 20, 20),
+        ("getpid", 20, 0),
+        ("getppid", 20, 20),
+        ("newfstatat", 20, 20),
+        ("open_tree", 20, 0),
+        ("openat", 20, 20),
+        ("openat2", 20, 0),
+        ("prctl", 20, 20),
+        ("read", 20, 20),
+        ("rt_sigreturn", 18, 6),
+        ("setgid", 20, 20),
+        ("setgroups", 20, 20),
+        ("setuid", 20, 20),
+        ("statx", 20, 20),
+        ("tgkill", 20, 0),
+        ("uname", 20, 0),
+        ("write", 20, 20),
+    ]
+    "runc 1.3.6", with no_new_privs [
+        ("close", 20, 20),
+        ("execve", 20, 20),
+        ("fcntl", 20, 0),
+        ("fstat", 20, 20),
+        ("fstatfs", 20, 20),
+        ("futex", 18, 20),
+        ("getdents64", 20, 20),
+        ("openat", 20, 20),
+        ("openat2", 20, 0),
+        ("rt_sigreturn", 1, 3),
+        ("statx", 20, 20),
+        ("write", 20, 20),
+    ]
+    "crun 1.8.1", without no_new_privs [
+        ("capset", 20, 20),
+        ("close", 20, 0),
+        ("execve", 20, 20),
+        ("fchown", 20, 0),
+        ("ioctl", 20, 0),
+        ("openat", 20, 20),
+        ("prctl", 20, 20),
+        ("pselect6", 20, 20),
+        ("read", 20, 20),
+        ("rt_sigaction", 20, 20),
+        ("rt_sigprocmask", 20, 20),
+        ("setgroups", 20, 20),
+        ("setresgid", 20, 20),
+        ("setresuid", 20, 20),
+        ("statx", 20, 20),
+        ("umask", 20, 0),
+        ("write", 20, 20),
+    ]
+    "crun 1.8.1", with no_new_privs [
+        ("close", 20, 0),
+        ("execve", 20, 20),
+        ("umask", 20, 0),
+        ("write", 20, 20),
+    ]
+    "crun 1.28", without no_new_privs [
+        ("capset", 20, 20),
+        ("close", 20, 0),
+        ("close_range", 20, 0),
+        ("execve", 20, 20),
+        ("fchown", 20, 0),
+        ("fstat", 20, 20),
+        ("ioctl", 20, 0),
+        ("openat", 20, 20),
+        ("prctl", 20, 20),
+        ("pselect6", 20, 20),
+        ("read", 20, 20),
+        ("rt_sigaction", 20, 20),
+        ("rt_sigprocmask", 20, 20),
+        ("setgroups", 20, 20),
+        ("setresgid", 20, 20),
+        ("setresuid", 20, 20),
+        ("statx", 20, 20),
+        ("umask", 20, 0),
+        ("write", 20, 20),
+    ]
+    "crun 1.28", with no_new_privs [
+        ("close", 20, 0),
+        ("close_range", 20, 0),
+        ("execve", 20, 20),
+        ("umask", 20, 0),
+        ("write", 20, 20),
+    ]
+}
 
 #[cfg(test)]
 mod tests {
@@ -279,10 +243,14 @@ mod tests {
     #[test]
     fn the_figures_are_possible() {
         let mut told = BTreeSet::new();
-        for experiment in &EXPERIMENTS {
+        assert_eq!(
+            all().map(|one| one.calls.len()).sum::<usize>(),
+            FIGURES.len()
+        );
+        for experiment in all() {
             let about = (experiment.runtime, experiment.no_new_privs);
             assert!(told.insert(about), "{about:?} comes twice");
-            let calls: Vec<Use> = experiment.calls.iter().collect();
+            let calls = experiment.calls;
             assert!(calls.is_sorted(), "{about:?}");
             for &(name, seen, failed) in &calls {
                 assert!(Sysno::parse(Arch::X86_64, name).is_some(), "{name}");
@@ -293,7 +261,7 @@ mod tests {
             assert!(starts, "{about:?}: nothing runs without execve");
         }
         // Each runtime in both settings.
-        assert_eq!(told.len(), EXPERIMENTS.len());
+        assert_eq!(told.len(), all().count());
         for (runtime, setting) in &told {
             assert!(told.contains(&(*runtime, !setting)), "{runtime}");
         }

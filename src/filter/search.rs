@@ -294,7 +294,9 @@ fn balance(leaves: &[Leaf]) -> Vec<(Leaf, u128)> {
     leaves
         .iter()
         .map(|leaf| {
-            let share = u128::from(leaf.weight) * depths / frequencies.max(1);
+            let frequency = u128::from(leaf.weight) * depths;
+            // Mostly none is known, and to divide is slow.
+            let share = frequency.checked_div(frequencies).unwrap_or(0);
             sum += depth(leaf) + share;
             (*leaf, sum)
         })

@@ -57,6 +57,8 @@ const RTMIN: i32 = 34;
 
 /// `SIGTERM`, or `SIGRTMIN+3` for the real-time signals as C programs number them.
 impl fmt::Display for Signal {
+    // Once: with it comes a table of all names.
+    #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match signal_hook::low_level::signal_name(self.0) {
             Some(name) => f.write_str(name),
