@@ -4,11 +4,13 @@
 //! that do the same are one, whichever syscall or architecture they were made for, and a question whose
 //! answers are the same is not asked. What is shared here is shared in the program.
 
+use std::num::NonZeroU32;
+
 use crate::action::Action;
 
-/// A node of a [`Dag`].
+/// A node of a [`Dag`]: the first one is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct NodeId(u32);
+pub(super) struct NodeId(NonZeroU32);
 
 /// What the accumulator holds: a word of the data, as far as the mask goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +81,7 @@ pub(super) struct Dag {
 impl Default for Dag {
     /// No nodes yet, and room for as many as a usual policy has.
     fn default() -> Self {
-        const ROOM: usize = 256;
+        const ROOM: usize = 192;
         Self {
             nodes: Vec::with_capacity(ROOM),
             heights: Vec::with_capacity(ROOM),
@@ -136,9 +138,9 @@ impl Dag {
             // One call per process goes this way, so the gate is no reason to come near the root.
             Node::Gate { otherwise, .. } => self.height(otherwise, None),
         };
-        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         self.nodes.push(node);
         self.heights.push(height);
+        let id = NodeId::of_count(self.nodes.len());
         self.known.put(slot, id, &self.nodes);
         id
     }
@@ -279,7 +281,7 @@ impl Index {
     #[cold]
     fn grow(&mut self, nodes: &[Node]) {
         *self = Self::with_room(self.slots.len());
-        for (id, node) in (0..).map(NodeId).zip(nodes) {
+        for (id, node) in (1..).map(NodeId::of_count).zip(nodes) {
             if let Err(slot) = self.find(nodes, node) {
                 self.set(slot, id);
             }
@@ -310,9 +312,9 @@ impl Node {
                     Test::Ge(k) => (2, k),
                     Test::Set(k) => (3, k),
                 };
-                [kind, k, load.offset, load.mask, yes.0, no.0]
+                [kind, k, load.offset, load.mask, yes.0.get(), no.0.get()]
             }
-            Self::Gate { open, otherwise } => [4, 0, 0, 0, open.0, otherwise.0],
+            Self::Gate { open, otherwise } => [4, 0, 0, 0, open.0.get(), otherwise.0.get()],
         };
         let mixed = words.iter().fold(0_u64, |mixed, &word| {
             // An odd constant with its bits well spread: 2^64 divided by the golden ratio.
@@ -324,8 +326,14 @@ impl Node {
 }
 
 impl NodeId {
+    /// The last of so many nodes.
+    fn of_count(nodes: usize) -> Self {
+        let number = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
+        Self(number.unwrap_or(NonZeroU32::MAX))
+    }
+
     /// Where data about the node is in a list of [`Dag::len`].
     pub(super) fn index(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+        usize::try_from(self.0.get() - 1).unwrap_or(usize::MAX)
     }
 }

@@ -23,7 +23,10 @@ pub(super) fn emit(dag: &Dag, root: NodeId) -> Result<Program, AsmError> {
     for id in order {
         emitter.node(id);
     }
-    emitter.asm.finish()
+    let Emitter { asm, entries, .. } = emitter;
+    // To lay out the program is to need room again.
+    drop(entries);
+    asm.finish()
 }
 
 /// The places where the code of a node can be entered.

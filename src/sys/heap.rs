@@ -144,9 +144,9 @@ unsafe impl GlobalAlloc for Blocks {
 /// Where the heap has its pages from: `mmap(2)`.
 struct Pages;
 
-/// What a start needs with a profile as Docker's own, where dlmalloc would ask for 64 KiB and again for as many. Mapped at
-/// once it costs half of what it does page by page.
-const USUAL: usize = 80 * 1024;
+/// What a start needs with a profile as Docker's own, and hardly more. Mapped at once it costs half of what it does page by
+/// page.
+const USUAL: usize = 64 * 1024;
 
 // SAFETY: new mappings are nobody else's, and each answer tells what the kernel did.
 unsafe impl Allocator for Pages {
