@@ -6,7 +6,7 @@ use super::dialect::{ArgWidth, UnknownCalls};
 use super::findings::{Oddity, ResolveError};
 use super::mentions::Mentions;
 use super::model::Condition;
-use super::multiplex::Multiplexers;
+use super::multiplex::{Multiplexed, Multiplexers};
 use super::width::{fits, width_of};
 use crate::action::Action;
 use crate::arch::Arch;
@@ -251,10 +251,23 @@ impl Draft {
 
     /// The same rules for the other way to the call, where there is one: libseccomp overwrites the first argument with the
     /// call's number there and keeps the others, though they are not the call's arguments.
+    #[inline]
     fn add_companions(&mut self, name: &Name, entry: &Entry) -> Result<(), ResolveError> {
-        let Some((call, multiplexer)) = self.multiplexers.find(name) else {
-            return Ok(());
-        };
+        // Asked of every name, and few have one.
+        match self.multiplexers.find(name) {
+            Some((call, multiplexer)) => self.accompany(name, entry, call, multiplexer),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn accompany(
+        &mut self,
+        name: &Name,
+        entry: &Entry,
+        call: Multiplexed,
+        multiplexer: Sysno,
+    ) -> Result<(), ResolveError> {
         let selects = Condition {
             index: 0,
             op: Op::Eq,
