@@ -11,11 +11,10 @@ use std::str::FromStr as _;
 use caps::Capability;
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use nix::errno::Errno;
 
 use crate::action::{Action, DEFAULT_ERRNO, MAX_ERRNO};
 use crate::closure::Installer;
-use crate::profile::{ArgWidth, Dialect, Reading, UnknownCalls};
+use crate::profile::{ArgWidth, Dialect, Reading, UnknownCalls, errno_of_name};
 use crate::trace::{Manner, Pace};
 
 const ABOUT: &str = "Learn which syscalls a program makes, then hold it to them";
@@ -500,12 +499,8 @@ impl Enforcing {
 
 /// An errno by name or number. 0 is refused: the call would seem to succeed.
 pub(super) fn errno(text: &str) -> Result<u16, String> {
-    let number = text.parse().ok().or_else(|| {
-        (1..=MAX_ERRNO).find(|&number| {
-            let errno = Errno::from_raw(i32::from(number));
-            errno != Errno::UnknownErrno && format!("{errno:?}").eq_ignore_ascii_case(text)
-        })
-    });
+    let number = text.parse().ok();
+    let number = number.or_else(|| errno_of_name(&text.to_ascii_uppercase()));
     number
         .filter(|number| (1..=MAX_ERRNO).contains(number))
         .ok_or_else(|| {
@@ -599,11 +594,13 @@ mod tests {
 
     #[test]
     fn flags_replace_the_default_action() {
-        let cases: [(&[&str], Option<Action>); 6] = [
+        let cases: [(&[&str], Option<Action>); 8] = [
             (&[], None),
             (&["--errno"], Some(Action::Errno(1))),
             (&["--errno=ENOSYS"], Some(Action::Errno(38))),
             (&["--errno=38"], Some(Action::Errno(38))),
+            (&["--errno=enosys"], Some(Action::Errno(38))),
+            (&["--errno=EWOULDBLOCK"], Some(Action::Errno(11))),
             (&["--log"], Some(Action::Log)),
             (&["--kill"], Some(Action::KillProcess)),
         ];

@@ -322,7 +322,7 @@ fn a_profile_that_is_no_regular_file_is_refused() {
         &env,
         "missing",
         &env.text("missing.json"),
-        &["No such file"],
+        &["No such file", "--learn"],
     );
     refused(&env, "a directory", &env.mkdir("directory"), &[]);
     refused(&env, "a device", "/dev/zero", &[]);
