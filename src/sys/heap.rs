@@ -144,19 +144,15 @@ unsafe impl GlobalAlloc for Blocks {
 /// Where the heap has its pages from: `mmap(2)`.
 struct Pages;
 
-/// What a start needs with a profile as Docker's own, and hardly more. Mapped at once it costs half of what it does page by
-/// page.
+/// What dlmalloc asks for at least, and what a start needs with a profile as Docker's own: nearly all of it. Mapped at once it
+/// costs half of what it does page by page.
 const USUAL: usize = 64 * 1024;
 
 // SAFETY: new mappings are nobody else's, and each answer tells what the kernel did.
 unsafe impl Allocator for Pages {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        let (size, at_once) = if size <= USUAL {
-            (USUAL, libc::MAP_POPULATE)
-        } else {
-            (size, 0)
-        };
+        let at_once = if size <= USUAL { libc::MAP_POPULATE } else { 0 };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | at_once;
         // SAFETY: asks for new memory, wherever there is room.
         let pages = unsafe { libc::mmap(ptr::null_mut(), size, access, flags, -1, 0) };
