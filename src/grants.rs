@@ -167,11 +167,13 @@ mod tests {
     use super::*;
     use crate::action::Action;
     use crate::arch::Arch;
+    use crate::constants::Set;
     use crate::policy::{Op, Rule, Width};
 
     #[test]
     fn every_syscall_of_the_table_exists() {
         assert_eq!(all().count(), VALUES.len());
+        assert!(LINES.lines().all(|line| line.split('\t').count() == 3));
         for grant in all() {
             assert!(
                 !grant.why.ends_with('.') && grant.why.len() < 120,
@@ -184,6 +186,15 @@ mod tests {
                     .find_map(|arch| Sysno::parse(arch, name));
                 assert!(found.is_some(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn values_are_what_their_names_say() {
+        let names = [Set::Domain, Set::Clone, Set::Persona, Set::Ioctl];
+        for when in all().filter_map(|grant| grant.when) {
+            let known = names.iter().filter_map(|set| set.of(when.value));
+            assert!(known.into_iter().any(|name| name == when.name), "{when:?}");
         }
     }
 

@@ -23,11 +23,11 @@
 //!
 //! | floor | modules | what |
 //! |---|---|---|
-//! | 0 | `action`, `arch`, `bpf` | vocabulary, pure |
+//! | 0 | `action`, `arch`, `bpf`, `constants` | vocabulary, pure |
 //! | 0 | `sys` | the kernel's calls: the only unsafe code |
 //! | 1 | `syscall`, `exit`, `command`, `descendants`, `witness`, `output` | names, exit codes, processes, files |
 //! | 2 | `policy`, `recording` | the two waists |
-//! | 2 | `groups`, `constants` | what syscalls are for; what their arguments are called |
+//! | 2 | `groups` | what syscalls are for |
 //! | 3 | `grants` | which syscalls are dangerous |
 //! | 3 | `peek` | looking into another process |
 //! | 3 | `profile`, `evidence`, `filter`, `diff`, `launch`, `supervise` | the parts |

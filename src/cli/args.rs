@@ -594,13 +594,14 @@ mod tests {
 
     #[test]
     fn flags_replace_the_default_action() {
-        let cases: [(&[&str], Option<Action>); 8] = [
+        let cases: [(&[&str], Option<Action>); 9] = [
             (&[], None),
             (&["--errno"], Some(Action::Errno(1))),
             (&["--errno=ENOSYS"], Some(Action::Errno(38))),
             (&["--errno=38"], Some(Action::Errno(38))),
             (&["--errno=enosys"], Some(Action::Errno(38))),
             (&["--errno=EWOULDBLOCK"], Some(Action::Errno(11))),
+            (&["--errno=ENOTSUP"], Some(Action::Errno(95))),
             (&["--log"], Some(Action::Log)),
             (&["--kill"], Some(Action::KillProcess)),
         ];

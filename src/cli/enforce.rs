@@ -1,5 +1,6 @@
 //! `--enforce`: from the flags and the profile to a command under its filter.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,14 +14,26 @@ use crate::denials::Lines;
 use crate::enforce::{self, Ended, Privileges, Reported, Request, Stay};
 use crate::evidence::Evidence;
 use crate::exit::Exit;
-use crate::profile::{Capabilities, Host};
+use crate::profile::{Capabilities, Host, ReadError, read_profile};
 use crate::sys::signal::Signal;
 use crate::sys::wait::End;
+
+/// A profile that is not there: perhaps nothing was learned yet.
+fn no_profile(error: ReadError) -> Error {
+    let is_missing =
+        matches!(&error, ReadError::Io { source, .. } if source.kind() == ErrorKind::NotFound);
+    let shown = Error::from(error);
+    if is_missing {
+        shown.hint("--learn writes a profile of what a command does: seccomp-run --learn -o FILE -- COMMAND")
+    } else {
+        shown
+    }
+}
 
 /// Runs `command` under the profile in `file`.
 pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Error> {
     let name = file.to_string_lossy();
-    let (profile, mut warnings) = input::read(file)?;
+    let (profile, mut warnings) = read_profile(file).map_err(no_profile)?;
     let drop = dropped(&args.enforcing.cap_drop);
     let report = args.enforcing.report.as_ref();
     let privileges = Privileges::new(drop, args.allow_new_privs, report.is_some())?;

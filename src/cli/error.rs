@@ -146,11 +146,8 @@ impl From<ReadError> for Error {
                 }
                 parse.hint().map_or(shown.clone(), |hint| shown.hint(hint))
             }
-            ReadError::Io { source, .. } => match source.kind() {
-                ErrorKind::NotFound => shown.hint("--learn writes a profile of what a command does: seccomp-run --learn -o FILE -- COMMAND"),
-                ErrorKind::PermissionDenied => shown.hint("whoever runs seccomp-run must be able to read the profile (chmod, chown)"),
-                _ => shown,
-            },
+            ReadError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => shown
+                .hint("whoever runs seccomp-run must be able to read the profile (chmod, chown)"),
             _ => shown,
         }
     }

@@ -20,13 +20,23 @@ struct Experiment {
     calls: Vec<Use>,
 }
 
-/// `experiments! { "runc", with no_new_privs [("execve", 20, 20)] }`: the names are one text, in which a line is an
-/// experiment, without a pointer to each, as [`constants`](crate::constants) are.
+/// `experiments! { "runc", with no_new_privs [("execve", 20, 20)] }`, or `without`: the names are one text, in which a line
+/// is an experiment, without a pointer to each, as [`constants`](crate::constants) are.
 macro_rules! experiments {
     ($($runtime:literal, $setting:ident no_new_privs [$(($name:literal, $seen:literal, $failed:literal)),* $(,)?])*) => {
-        const NAMES: &str = concat!($($runtime, "\t", stringify!($setting) $(, "\t", $name)*, "\n"),*);
+        const NAMES: &str = concat!($($runtime, "\t", setting!($setting) $(, "\t", $name)*, "\n"),*);
         /// Of each call in turn: in how many starts it was seen, and how many failed.
         const FIGURES: &[(u8, u8)] = &[$($(($seen, $failed)),*),*];
+    };
+}
+
+/// No other word is taken.
+macro_rules! setting {
+    (with) => {
+        "with"
+    };
+    (without) => {
+        "without"
     };
 }
 
@@ -76,7 +86,7 @@ fn all() -> impl Iterator<Item = Experiment> {
         let mut words = line.split('\t');
         Some(Experiment {
             runtime: words.next()?,
-            no_new_privs: words.next()? == "with",
+            no_new_privs: words.next()? == setting!(with),
             calls: words
                 .zip(figures.by_ref())
                 .map(|(name, &(seen, failed))| (name, seen, failed))

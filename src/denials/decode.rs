@@ -120,7 +120,12 @@ mod tests {
     #[test]
     fn calls_read_as_in_a_manual_page() {
         let minus_100 = (-100_i64).cast_unsigned();
-        let cases: [(&str, [u64; 6], &str); 17] = [
+        let cases: [(&str, [u64; 6], &str); 18] = [
+            (
+                "unshare",
+                [0x1000_0080, 0, 0, 0, 0, 0],
+                "unshare(CLONE_NEWTIME|CLONE_NEWUSER)",
+            ),
             (
                 "pipe2",
                 [4096, 0o2_000_000, 0, 0, 0, 0],
@@ -192,8 +197,21 @@ mod tests {
             let sysno = Sysno::parse(Arch::X86_64, name).unwrap();
             assert_eq!(decode(sysno, &args, &text), want);
         }
-        let socketcall = Sysno::parse(Arch::X86, "socketcall").unwrap();
-        let shown = decode(socketcall, &[1, 0xff, 0, 0, 0, 0], &text);
-        assert_eq!(shown, "socketcall(socket, 0xff)");
+        let of_32_bit = [
+            (
+                "socketcall",
+                [1, 0xff, 0, 0, 0, 0],
+                "socketcall(socket, 0xff)",
+            ),
+            (
+                "ipc",
+                [21, 7, 0, 4096, 0, 0],
+                "ipc(shmat, 7, 0, 0x1000, 0, 0)",
+            ),
+        ];
+        for (name, args, want) in of_32_bit {
+            let sysno = Sysno::parse(Arch::X86, name).unwrap();
+            assert_eq!(decode(sysno, &args, &text), want);
+        }
     }
 }

@@ -112,7 +112,10 @@ fn masked(subject: &str, kind: &Kind, mask: u64, value: u64) -> String {
 fn flags(named: Set, bits: u64) -> String {
     let mut words = Vec::new();
     let mut rest = bits;
-    for (name, bit) in named.iter().filter(|(_, bit)| bits & bit != 0) {
+    for (name, bit) in named
+        .iter()
+        .filter(|&(_, bit)| bit != 0 && bits & bit == bit)
+    {
         words.push(name.to_owned());
         rest &= !bit;
     }
@@ -147,7 +150,7 @@ mod tests {
     fn conditions_are_said_in_words() {
         let at = |index, op, value| Condition { index, op, value };
         let namespaces = 0x7e02_0000;
-        let cases: [(&str, &[Condition], &str); 14] = [
+        let cases: [(&str, &[Condition], &str); 20] = [
             (
                 "socket",
                 &[at(0, Op::Eq, 16), at(2, Op::Eq, 9)],
@@ -204,6 +207,33 @@ mod tests {
                 "ioctl",
                 &[at(1, Op::Eq, 0x5412)],
                 "the request is TIOCSTI (21522)",
+            ),
+            (
+                "ptrace",
+                &[at(0, Op::Eq, 16)],
+                "the request is PTRACE_ATTACH (16)",
+            ),
+            (
+                "keyctl",
+                &[at(0, Op::Eq, 1)],
+                "the command is KEYCTL_JOIN_SESSION_KEYRING (1)",
+            ),
+            ("ipc", &[at(0, Op::Eq, 21)], "the call is shmat (21)"),
+            // In clone it is part of a signal.
+            (
+                "clone",
+                &[at(0, Op::MaskedEq(0x80), 0)],
+                "the flags have none of 0x80",
+            ),
+            (
+                "unshare",
+                &[at(0, Op::MaskedEq(0x80), 0)],
+                "the flags have none of CLONE_NEWTIME",
+            ),
+            (
+                "setns",
+                &[at(1, Op::MaskedEq(0x2000_0000), 0x2000_0000)],
+                "the kind of namespace has all of CLONE_NEWPID",
             ),
             ("read", &[], ""),
         ];

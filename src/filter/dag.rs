@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use crate::action::Action;
 
-/// A node of a [`Dag`]: the first one is 1.
+/// A node of a [`Dag`]. The first one is 1, so that a place for a node which may be free takes no more than the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct NodeId(NonZeroU32);
 
@@ -326,7 +326,7 @@ impl Node {
 }
 
 impl NodeId {
-    /// The last of so many nodes.
+    /// The last of so many nodes, of which there are some.
     fn of_count(nodes: usize) -> Self {
         let number = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
         Self(number.unwrap_or(NonZeroU32::MAX))

@@ -19,9 +19,9 @@ const MAX_RULES: usize = 1 << 18;
 
 const ENOSYS: u16 = 38;
 
-/// Into so many stretches a profile as Docker's own divides the numbers of an architecture, with hardly a rule more: to
-/// grow is to leave holes behind.
-const USUAL_SPANS: usize = 104;
+/// Into so many stretches a profile as Docker's own divides the numbers of an architecture, and hardly one has more than
+/// one rule. To start with less is to grow, and to leave holes behind.
+const USUAL: usize = 104;
 
 /// How early a rule is asked, among those for one syscall. Within a class it is the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,7 +192,7 @@ impl Draft {
         places.sort_unstable();
         let mut others = places.as_slice();
         let mut settled = Settled {
-            rules: Rules::with_room(USUAL_SPANS, USUAL_SPANS),
+            rules: Rules::with_room(USUAL, USUAL),
             only: None,
         };
         let mut several = Vec::new();

@@ -57,7 +57,7 @@ const RTMIN: i32 = 34;
 
 /// `SIGTERM`, or `SIGRTMIN+3` for the real-time signals as C programs number them.
 impl fmt::Display for Signal {
-    // Once: with it comes a table of all names.
+    // In line it would bring the table of all names with it, wherever a signal is shown.
     #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match signal_hook::low_level::signal_name(self.0) {

@@ -316,13 +316,28 @@ fn a_filter_that_is_too_large_for_the_kernel_is_refused() {
 }
 
 #[test]
+fn what_to_do_about_a_missing_profile_is_told_to_whom_it_helps() {
+    let env = Env::new();
+    let missing = env.text("missing.json");
+    let enforced = env.ours(&["--enforce", &missing, "--", "true"]).output();
+    enforced
+        .fails_cleanly(125)
+        .complains("hint: --learn writes a profile");
+    // Who learns knows.
+    let based = ["--learn", "--base", &missing, "--", "true"];
+    let based = env.ours(&based).output();
+    based.fails_cleanly(125);
+    assert!(!based.stderr.contains("hint: --learn"), "{based}");
+}
+
+#[test]
 fn a_profile_that_is_no_regular_file_is_refused() {
     let env = Env::new();
     refused(
         &env,
         "missing",
         &env.text("missing.json"),
-        &["No such file", "--learn"],
+        &["No such file"],
     );
     refused(&env, "a directory", &env.mkdir("directory"), &[]);
     refused(&env, "a device", "/dev/zero", &[]);
@@ -367,7 +382,12 @@ fn an_unreadable_profile_is_refused() {
             .concat(),
         )
         .output();
-    check(&env, "unreadable", &out, &[&file, "Permission denied"]);
+    check(
+        &env,
+        "unreadable",
+        &out,
+        &[&file, "Permission denied", "hint: "],
+    );
 }
 
 #[test]
