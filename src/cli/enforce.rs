@@ -1,5 +1,6 @@
 //! `--enforce`: from the flags and the profile to a command under its filter.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -14,9 +15,10 @@ use crate::denials::Lines;
 use crate::enforce::{self, Ended, Privileges, Reported, Request, Stay};
 use crate::evidence::Evidence;
 use crate::exit::Exit;
-use crate::profile::{Capabilities, Host, ReadError, read_profile};
+use crate::profile::{Capabilities, Host, KernelVersion, ReadError, read_profile};
 use crate::sys::signal::Signal;
 use crate::sys::wait::End;
+use crate::syscall::Sysno;
 
 /// A profile that is not there: perhaps nothing was learned yet.
 fn no_profile(error: ReadError) -> Error {
@@ -29,6 +31,28 @@ fn no_profile(error: ReadError) -> Error {
         shown
     }
 }
+
+/// How often each syscall was made while learning: what was frequent gets a short way through the filter. Without it the
+/// filter is as right, and no slower by more than a few instructions.
+///
+/// Only for kernels that run the filter for every call. Others answer what is allowed whatever its arguments from a
+/// bitmap (`bpf::cache`), and reading the evidence would take longer than all the rest of a start.
+fn weights(profile: &Path, kernel: KernelVersion) -> Option<BTreeMap<Sysno, u64>> {
+    if kernel >= BITMAP_SINCE {
+        return None;
+    }
+    let evidence = input::evidence(&Evidence::path_for(profile)).unwrap_or_else(|error| {
+        log::debug!("evidence: {error:?}");
+        None
+    });
+    evidence.map(|evidence| evidence.weights())
+}
+
+/// Linux 5.11: `seccomp_cache_prepare` in `kernel/seccomp.c`.
+const BITMAP_SINCE: KernelVersion = KernelVersion {
+    major: 5,
+    minor: 11,
+};
 
 /// Runs `command` under the profile in `file`.
 pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Error> {
@@ -56,12 +80,7 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
         });
     }
 
-    // What was frequent while learning gets short ways. Without it the filter is as right, and no slower by
-    // more than a few instructions.
-    let weights = input::evidence(&Evidence::path_for(file)).unwrap_or_else(|error| {
-        log::debug!("evidence: {error:?}");
-        None
-    });
+    let weights = weights(file, host.kernel);
     let file_of_report = report.and_then(ReportTo::file);
     let words = report.map(|_| command.words.clone()).unwrap_or_default();
     let stay = if args.enforcing.exec {
@@ -81,7 +100,7 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
         command,
         policy: resolved.policy,
         flags: resolved.flags,
-        weights: weights.map(|evidence| evidence.weights()),
+        weights,
         privileges,
         stay,
     })?;
@@ -127,4 +146,27 @@ fn dropped(caps: &[CapArg]) -> u64 {
         CapArg::One(capability) => capability.bitmask(),
     });
     bits.fold(0, |all, bits| all | bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_for_kernels_that_run_the_filter_for_every_call() {
+        let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles/minimal.json");
+        let has_weights = |release| {
+            let kernel = KernelVersion::of_release(release).unwrap();
+            weights(&profile, kernel).is_some_and(|weights| !weights.is_empty())
+        };
+        assert!(has_weights("5.10.0-28-amd64"));
+        assert!(!has_weights("5.11.0") && !has_weights("6.1.0"));
+        assert_eq!(
+            weights(
+                Path::new("/none.json"),
+                KernelVersion { major: 5, minor: 9 }
+            ),
+            None
+        );
+    }
 }
