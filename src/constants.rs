@@ -20,7 +20,7 @@ macro_rules! sets {
         }
 
         #[cfg(test)]
-        pub(crate) const ALL: &[Set] = &[$(Set::$set),*];
+        const ALL: &[Set] = &[$(Set::$set),*];
 
         impl Set {
             /// The names, a line for each, and their numbers.
@@ -73,6 +73,22 @@ impl Set {
     pub(crate) fn of(self, number: u64) -> Option<&'static str> {
         let mut all = self.iter();
         all.find_map(|(name, known)| (known == number).then_some(name))
+    }
+
+    /// The names of the bits that are set, and the bits that have none.
+    pub(crate) fn of_bits(self, bits: u64) -> (Vec<&'static str>, u64) {
+        let mut sorted: Vec<_> = self.iter().collect();
+        // Names of several bits come first, since they contain others.
+        sorted.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.count_ones()));
+        let mut left = bits;
+        let mut names = Vec::new();
+        for (name, mask) in sorted {
+            if mask != 0 && left & mask == mask {
+                names.push(name);
+                left &= !mask;
+            }
+        }
+        (names, left)
     }
 }
 
@@ -163,6 +179,17 @@ mod tests {
                 assert_eq!(set.of(number), Some(name));
             }
         }
+    }
+
+    #[test]
+    fn bits_have_the_names_that_say_most() {
+        let open = |bits| Set::Open.of_bits(bits);
+        assert_eq!(open(0), (vec![], 0));
+        // O_SYNC contains another bit, and O_TMPFILE is more than O_DIRECTORY.
+        assert_eq!(open(0x10_1000), (vec!["O_SYNC"], 0));
+        assert_eq!(open(0x10_0001), (vec![], 0x10_0001));
+        assert_eq!(open(0x41_0040), (vec!["O_TMPFILE", "O_CREAT"], 0));
+        assert_eq!(open(0x1_0000), (vec!["O_DIRECTORY"], 0));
     }
 
     #[test]

@@ -20,40 +20,6 @@ use crate::sys::signal::Signal;
 use crate::sys::wait::End;
 use crate::syscall::Sysno;
 
-/// A profile that is not there: perhaps nothing was learned yet.
-fn no_profile(error: ReadError) -> Error {
-    let is_missing =
-        matches!(&error, ReadError::Io { source, .. } if source.kind() == ErrorKind::NotFound);
-    let shown = Error::from(error);
-    if is_missing {
-        shown.hint("--learn writes a profile of what a command does: seccomp-run --learn -o FILE -- COMMAND")
-    } else {
-        shown
-    }
-}
-
-/// How often each syscall was made while learning: what was frequent gets a short way through the filter. Without it the
-/// filter is as right, and no slower by more than a few instructions.
-///
-/// Only for kernels that run the filter for every call. Others answer what is allowed whatever its arguments from a
-/// bitmap (`bpf::cache`), and reading the evidence would take longer than all the rest of a start.
-fn weights(profile: &Path, kernel: KernelVersion) -> Option<BTreeMap<Sysno, u64>> {
-    if kernel >= BITMAP_SINCE {
-        return None;
-    }
-    let evidence = input::evidence(&Evidence::path_for(profile)).unwrap_or_else(|error| {
-        log::debug!("evidence: {error:?}");
-        None
-    });
-    evidence.map(|evidence| evidence.weights())
-}
-
-/// Linux 5.11: `seccomp_cache_prepare` in `kernel/seccomp.c`.
-const BITMAP_SINCE: KernelVersion = KernelVersion {
-    major: 5,
-    minor: 11,
-};
-
 /// Runs `command` under the profile in `file`.
 pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Error> {
     let name = file.to_string_lossy();
@@ -121,6 +87,40 @@ pub(super) fn run(args: &Args, file: &Path, command: Command) -> Result<Exit, Er
     }
     Ok(Exit::from(end))
 }
+
+/// A profile that is not there: perhaps nothing was learned yet.
+fn no_profile(error: ReadError) -> Error {
+    let is_missing =
+        matches!(&error, ReadError::Io { source, .. } if source.kind() == ErrorKind::NotFound);
+    let shown = Error::from(error);
+    if is_missing {
+        shown.hint("--learn writes a profile of what a command does: seccomp-run --learn -o FILE -- COMMAND")
+    } else {
+        shown
+    }
+}
+
+/// How often each syscall was made while learning: what was frequent gets a short way through the filter. Without it the
+/// filter is as right, and no slower by more than a few instructions.
+///
+/// Only for kernels that run the filter for every call. Others answer what is allowed whatever its arguments from a
+/// bitmap (`bpf::cache`), and reading the evidence would take longer than all the rest of a start.
+fn weights(profile: &Path, kernel: KernelVersion) -> Option<BTreeMap<Sysno, u64>> {
+    if kernel >= BITMAP_SINCE {
+        return None;
+    }
+    let evidence = input::evidence(&Evidence::path_for(profile)).unwrap_or_else(|error| {
+        log::debug!("evidence: {error:?}");
+        None
+    });
+    evidence.map(|evidence| evidence.weights())
+}
+
+/// Linux 5.11: `seccomp_cache_prepare` in `kernel/seccomp.c`.
+const BITMAP_SINCE: KernelVersion = KernelVersion {
+    major: 5,
+    minor: 11,
+};
 
 fn open(file: &Path) -> Result<Lines, Error> {
     Lines::open(file).map_err(|error| {

@@ -95,16 +95,10 @@ fn flags(call: &mut String, value: u64, names: Set, mut first: bool) {
             call.push('|');
         }
     };
-    let mut left = value;
-    // Names of several bits come first, since they contain others.
-    let mut sorted: Vec<_> = names.iter().collect();
-    sorted.sort_by_key(|(_, bits)| std::cmp::Reverse(bits.count_ones()));
-    for (name, bits) in sorted {
-        if bits != 0 && left & bits == bits {
-            bar(call);
-            call.push_str(name);
-            left &= !bits;
-        }
+    let (known, left) = names.of_bits(value);
+    for name in known {
+        bar(call);
+        call.push_str(name);
     }
     if left != 0 {
         bar(call);

@@ -110,15 +110,8 @@ fn masked(subject: &str, kind: &Kind, mask: u64, value: u64) -> String {
 
 /// Bits by their names, the rest as a number.
 fn flags(named: Set, bits: u64) -> String {
-    let mut words = Vec::new();
-    let mut rest = bits;
-    for (name, bit) in named
-        .iter()
-        .filter(|&(_, bit)| bit != 0 && bits & bit == bit)
-    {
-        words.push(name.to_owned());
-        rest &= !bit;
-    }
+    let (known, rest) = named.of_bits(bits);
+    let mut words: Vec<_> = known.into_iter().map(str::to_owned).collect();
     if rest != 0 || words.is_empty() {
         words.push(format!("{rest:#x}"));
     }

@@ -164,6 +164,9 @@ fn a_command_outside_of_the_group_gets_what_the_launcher_gets() {
     scene.until(15, 1);
     scene.settles();
     assert_eq!([40, 15].map(|signal| scene.count(signal)), [1, 1]);
+    // In a session of its own it would outlive the test.
+    scene.send(64, &[launcher]);
+    assert_eq!(scene.run.wait().code(), 7);
 }
 
 /// Who sends to all processes of a program, and not to the command's.
