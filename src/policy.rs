@@ -15,6 +15,7 @@ use crate::action::Action;
 use crate::arch::Arch;
 use crate::syscall::Sysno;
 
+pub(crate) use rules::same;
 pub use rules::{Alike, Rules, settled};
 
 /// Rules for every architecture that may make calls, and the answer to those that may not.
@@ -271,6 +272,11 @@ impl Policy {
 }
 
 impl About<'_> {
+    /// Does the other one give calls with the same arguments the same action?
+    pub(crate) fn decides_like(&self, other: &Self) -> bool {
+        self.otherwise.0 == other.otherwise.0 && same(self.rules, other.rules)
+    }
+
     /// The arguments that rules look at, as far as any of them looks.
     pub fn looked_at(&self, args: &[u64; 6]) -> Vec<(u8, u64)> {
         let conditions = self.rules.iter().flat_map(|rule| &rule.conditions);

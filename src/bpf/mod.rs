@@ -67,6 +67,8 @@ pub struct SeccompData {
 /// `struct seccomp_data` as a program sees it: aligned words in the machine's byte order.
 pub type Words = [u32; 16];
 
+const _: () = assert!(SeccompData::NR == 0 && SeccompData::ARCH == 4);
+
 impl SeccompData {
     /// Where the number is.
     pub const NR: u32 = 0;
@@ -74,6 +76,8 @@ impl SeccompData {
     pub const ARCH: u32 = 4;
     /// How many bytes there are.
     pub const SIZE: u32 = 64;
+    /// So many words say which call it is: number and architecture come first.
+    pub(crate) const WHICH: usize = 2;
 
     /// Where the low half of an argument is.
     pub const fn low_half(arg: u8, big_endian: bool) -> u32 {

@@ -91,9 +91,8 @@ pub fn regions<B>(
     }
 }
 
-/// The words of the data that are followed: number and architecture come first.
-const WORDS: usize = 2;
-const _: () = assert!(SeccompData::NR == 0 && SeccompData::ARCH == 4);
+/// The words of the data that are followed: number and architecture.
+const WORDS: usize = SeccompData::WHICH;
 
 #[derive(Debug, Clone, Copy)]
 struct Span {

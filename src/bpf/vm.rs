@@ -108,6 +108,8 @@ pub struct Outcome {
     pub steps: usize,
     /// Which instruction returned.
     pub pc: usize,
+    /// Did it ask for the number or the architecture? Where it did not, they made no difference.
+    pub asked_which: bool,
 }
 
 /// A checked program, ready to run.
@@ -154,7 +156,14 @@ impl Vm {
             match op.map_or(Step::Return(0), |op| machine.step(*op, data)) {
                 Step::Next => pc += 1,
                 Step::To(target) => pc = target.into(),
-                Step::Return(answer) => return Outcome { answer, steps, pc },
+                Step::Return(answer) => {
+                    return Outcome {
+                        answer,
+                        steps,
+                        pc,
+                        asked_which: machine.asked_which,
+                    };
+                }
             }
         }
     }
@@ -197,13 +206,17 @@ struct Machine {
     a: u32,
     x: u32,
     scratch: [u32; SCRATCH],
+    asked_which: bool,
 }
 
 impl Machine {
     #[inline]
     fn step(&mut self, op: Op, data: &Words) -> Step {
         match op {
-            Op::Load(at) => self.a = data.get(usize::from(at)).copied().unwrap_or(0),
+            Op::Load(at) => {
+                self.a = data.get(usize::from(at)).copied().unwrap_or(0);
+                self.asked_which |= usize::from(at) < SeccompData::WHICH;
+            }
             Op::Branch(test, operand, yes, no) => {
                 let k = self.value(operand);
                 let holds = match test {

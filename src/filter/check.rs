@@ -3,6 +3,7 @@
 //! For architectures and numbers the answer is a proof: the program's ways are followed for all of them
 //! ([`regions`]). Where arguments decide, the program is run at the borders of the rules.
 
+use std::collections::BTreeMap;
 use std::iter;
 use std::ops::ControlFlow;
 
@@ -13,7 +14,7 @@ use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::regions::{Region, Unfollowed, regions};
 use crate::bpf::vm::Vm;
 use crate::bpf::{SeccompData, Words};
-use crate::policy::{Abi, Alike, Call, Policy, Rule, Rules, settled};
+use crate::policy::{Abi, About, Alike, Call, Policy, Rule, Rules, settled};
 
 /// A call on which program and policy do not agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,14 +30,18 @@ pub struct Mismatch {
 
 /// The call as the program sees it.
 pub(super) fn words(call: &Call) -> Words {
-    let endian = Arch::of_call(call.audit, call.nr).map(Arch::endian);
     let data = SeccompData {
         nr: call.nr,
         arch: call.audit,
         ip: 0,
         args: call.args,
     };
-    data.words(endian == Some(Endian::Big))
+    data.words(endian(call.audit, call.nr) == Some(Endian::Big))
+}
+
+/// The byte order of the architecture that a call is read against.
+fn endian(audit: u32, nr: u32) -> Option<Endian> {
+    Arch::of_call(audit, nr).map(Arch::endian)
 }
 
 /// How many calls are made for arguments, about: enough for every border of a usual policy, and few enough
@@ -228,33 +233,43 @@ impl<'a> Checker<'a> {
     fn arguments(&self, vm: &Vm) -> Result<(), Mismatch> {
         let share = share(ARGUMENT_POINTS, self.asking.len());
         let mut calls = Vec::new();
+        let mut checked = BTreeMap::new();
         for asking in &self.asking {
-            let Asking {
-                audit, nr, rules, ..
-            } = *asking;
+            let Asking { audit, nr, .. } = *asking;
+            let about = self.policy.about(audit, nr);
+            let endian = endian(audit, nr);
+            // The same instructions for the same rules, and they do not ask whose these are: they would do the same.
+            let is_checked = |(of, known): &(_, About)| *of == endian && about.decides_like(known);
+            if !asking.is_gated && checked.get(&asking.pc).is_some_and(is_checked) {
+                continue;
+            }
             calls.clear();
             calls.push(plain(audit, nr));
-            arguments(plain(audit, nr), rules, share, &mut calls);
+            arguments(plain(audit, nr), asking.rules, share, &mut calls);
             if let Some(gate) = self.gate {
                 calls.extend(
                     gate.tries(asking.is_gated)
                         .map(|args| Call { audit, nr, args }),
                 );
             }
-            let about = self.policy.about(audit, nr);
-            for call in &calls {
-                let opened = self.gate.is_some_and(|gate| gate.opens(call));
+            let mut asked_which = false;
+            for &call in &calls {
+                let opened = self.gate.is_some_and(|gate| gate.opens(&call));
                 let want = if opened {
                     Action::Allow
                 } else {
                     about.decide(&call.args).0
                 };
                 let want = want.to_ret();
-                let got = vm.run_from(asking.pc, &words(call)).answer;
+                let outcome = vm.run_from(asking.pc, &words(&call));
+                let got = outcome.answer;
                 if want != got {
-                    let call = *call;
                     return Err(Mismatch { call, want, got });
                 }
+                asked_which |= outcome.asked_which;
+            }
+            if !asking.is_gated && !asked_which {
+                checked.insert(asking.pc, (endian, about));
             }
         }
         Ok(())
@@ -308,5 +323,86 @@ impl Gate<'_> {
         });
         let wrong = wrong.chain([[d; 6]]);
         iter::once(right).chain(is_gated.then_some(wrong).into_iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::{Insn, code};
+    use crate::policy::{Condition, Op, Width};
+
+    const fn insn(code: u16, jt: u8, jf: u8, k: u32) -> Insn {
+        Insn { code, jt, jf, k }
+    }
+
+    /// Allows the numbers 1 and 2 where their first argument is one of these.
+    fn policy(values: [u64; 2]) -> Policy {
+        let rule = |value| Rule {
+            conditions: Condition::new(0, Width::W32, Op::Eq, value)
+                .into_iter()
+                .collect(),
+            action: Action::Allow,
+            origin: 0,
+        };
+        let syscalls = [(1, values[0]), (2, values[1])];
+        let abi = Abi {
+            arch: Arch::X86_64,
+            default: Action::Errno(1),
+            newer: None,
+            syscalls: syscalls
+                .into_iter()
+                .map(|(nr, value)| (nr, [rule(value)]))
+                .collect(),
+        };
+        Policy {
+            abis: vec![abi],
+            bad_arch: Action::KillProcess,
+        }
+    }
+
+    #[test]
+    fn numbers_that_go_the_same_way_are_compared_once_and_others_each() {
+        let start = [
+            insn(code::LD_ABS, 0, 0, SeccompData::ARCH),
+            insn(code::JEQ_K, 1, 0, Arch::X86_64.audit()),
+            insn(code::RET_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+            insn(code::LD_ABS, 0, 0, SeccompData::NR),
+            insn(code::JGE_K, 0, 2, X32_BIT),
+            insn(code::JEQ_K, 3, 0, u32::MAX),
+            insn(code::RET_K, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+            insn(code::JEQ_K, 2, 0, 1),
+            insn(code::JEQ_K, 1, 0, 2),
+            insn(code::RET_K, 0, 0, Action::Errno(1).to_ret()),
+            insn(code::LD_ABS, 0, 0, SeccompData::low_half(0, false)),
+        ];
+        let of_both = [
+            insn(code::JEQ_K, 1, 0, 5),
+            insn(code::RET_K, 0, 0, Action::Errno(1).to_ret()),
+            insn(code::RET_K, 0, 0, Action::Allow.to_ret()),
+        ];
+        let of_first = [
+            insn(code::JEQ_K, 1, 0, 5),
+            insn(code::RET_K, 0, 0, Action::Errno(1).to_ret()),
+            insn(code::LD_ABS, 0, 0, SeccompData::NR),
+            insn(code::JEQ_K, 0, 1, 1),
+            insn(code::RET_K, 0, 0, Action::Allow.to_ret()),
+            insn(code::RET_K, 0, 0, Action::Errno(1).to_ret()),
+        ];
+        let cases: [(&[Insn], [u64; 2], Option<u32>); 4] = [
+            (&of_both, [5, 5], None),
+            (&of_both, [5, 6], Some(2)),
+            (&of_both, [6, 5], Some(1)),
+            (&of_first, [5, 5], Some(2)),
+        ];
+        for (end, values, want) in cases {
+            let vm = Vm::new(&[&start[..], end].concat()).unwrap();
+            let wrong = match check(&policy(values), &vm, None) {
+                Ok(()) => None,
+                Err(CompileError::Wrong(wrong)) => Some(wrong.call.nr),
+                Err(other) => panic!("{other:?}"),
+            };
+            assert_eq!(wrong, want, "{values:?} {end:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::search::{self, Map, Run};
 use crate::action::Action;
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::SeccompData;
-use crate::policy::{Alike, Policy, Rule, Rules, settled};
+use crate::policy::{Alike, Policy, Rule, Rules, same, settled};
 use crate::syscall::Sysno;
 
 const ARCH: Load = Load::word(SeccompData::ARCH);
@@ -54,8 +54,8 @@ struct Decider<'a> {
     weights: Option<&'a BTreeMap<Sysno, u64>>,
     dag: Dag,
     leaves: Vec<(Sysno, NodeId)>,
-    /// By number, without the x32 bit: the last that was decided.
-    decided: BTreeMap<u32, Decided<'a>>,
+    /// By the entry of the profile that their first rule is from: the last that was decided.
+    decided: BTreeMap<usize, Decided<'a>>,
 }
 
 /// Rules with conditions, and their decision.
@@ -64,21 +64,6 @@ struct Decided<'a> {
     fallback: Action,
     big_endian: bool,
     node: NodeId,
-}
-
-impl Decided<'_> {
-    /// Do these rules say the same?
-    fn says(&self, rules: &[Rule]) -> bool {
-        let says = |rule: &Rule, other: &Rule| {
-            (rule.action, &rule.conditions) == (other.action, &other.conditions)
-        };
-        self.rules.len() == rules.len()
-            && self
-                .rules
-                .iter()
-                .zip(rules)
-                .all(|(one, other)| says(one, other))
-    }
 }
 
 /// A stretch of numbers, first to last, that are read against one architecture.
@@ -228,19 +213,20 @@ impl<'a> Decider<'a> {
         }
         let abi = self.policy.abi(arch);
         let fallback = abi.map_or(self.policy.bad_arch, |abi| abi.fallback(nr).0);
-        let node = self.by_arguments(arch, nr, rules, fallback);
+        let node = self.by_arguments(arch, rules, fallback);
         if !self.dag.is_answer(node) {
             self.leaves.push((Sysno { arch, nr }, node));
         }
         node
     }
 
-    /// The decision of rules with conditions. Architectures that share numbers mostly have the same.
-    fn by_arguments(&mut self, arch: Arch, nr: u32, rules: &'a [Rule], fallback: Action) -> NodeId {
+    /// The decision of rules with conditions. An entry of a profile mostly says the same for all its names and on all
+    /// architectures.
+    fn by_arguments(&mut self, arch: Arch, rules: &'a [Rule], fallback: Action) -> NodeId {
         let big_endian = arch.endian() == Endian::Big;
-        let shared_nr = nr & !X32_BIT;
-        if let Some(known) = self.decided.get(&shared_nr)
-            && known.says(rules)
+        let entry = rules.first().map_or(usize::MAX, |rule| rule.origin);
+        if let Some(known) = self.decided.get(&entry)
+            && same(known.rules, rules)
             && (known.fallback, known.big_endian) == (fallback, big_endian)
         {
             return known.node;
@@ -252,7 +238,7 @@ impl<'a> Decider<'a> {
             big_endian,
             node,
         };
-        self.decided.insert(shared_nr, decided);
+        self.decided.insert(entry, decided);
         node
     }
 

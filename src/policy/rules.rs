@@ -33,6 +33,18 @@ pub fn settled(rules: &[Rule]) -> Option<&Rule> {
     rules.first().filter(|rule| rule.conditions.is_empty())
 }
 
+/// Do these rules decide alike? Where they are from makes no difference.
+pub(crate) fn same(rules: &[Rule], others: &[Rule]) -> bool {
+    let says = |rule: &Rule, other: &Rule| {
+        (rule.action, &rule.conditions) == (other.action, &other.conditions)
+    };
+    rules.len() == others.len()
+        && rules
+            .iter()
+            .zip(others)
+            .all(|(one, other)| says(one, other))
+}
+
 /// Numbers without a gap between them, and where their rules are.
 #[derive(Debug, Clone, Copy)]
 struct Span {
