@@ -22,6 +22,8 @@ pub(crate) mod seccomp;
 pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod spawn;
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+mod start;
 pub(crate) mod threads;
 pub(crate) mod wait;
 

@@ -300,6 +300,7 @@ fn an_outer_filter_may_fail_any_call_of_the_launcher() {
         libc::SYS_openat,
         libc::SYS_read,
         libc::SYS_mprotect,
+        libc::SYS_madvise,
         libc::SYS_munmap,
         libc::SYS_dup,
         libc::SYS_dup2,
