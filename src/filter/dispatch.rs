@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use super::dag::{Dag, Load, Node, NodeId, Test};
 use super::leaf;
 use super::search::{self, Map, Run};
+use super::stats;
 use crate::action::Action;
 use crate::arch::{Arch, Endian, X32_BIT};
 use crate::bpf::SeccompData;
@@ -36,6 +37,7 @@ pub(super) fn decide(
         policy,
         gated,
         weights,
+        followed: 0,
         dag: Dag::default(),
         leaves: Vec::new(),
         decided: BTreeMap::new(),
@@ -52,6 +54,8 @@ struct Decider<'a> {
     policy: &'a Policy,
     gated: &'a [u32],
     weights: Option<&'a BTreeMap<Sysno, u64>>,
+    /// How many numbers the kernel follows the filter for, of the architecture whose numbers are gone through.
+    followed: u32,
     dag: Dag,
     leaves: Vec<(Sysno, NodeId)>,
     /// By the entry of the profile that their first rule is from: the last that was decided.
@@ -108,6 +112,7 @@ impl<'a> Decider<'a> {
     /// Which number? All of them have a place in the map, -1 too.
     fn by_number(&mut self, arch: Arch) -> NodeId {
         let gate = self.gate(arch);
+        self.followed = stats::table_len(arch);
         let mut map = Map::of_numbers();
         for section in sections(arch) {
             self.section(&mut map, section, gate);
@@ -195,12 +200,14 @@ impl<'a> Decider<'a> {
         map.push(run);
     }
 
-    /// How often these numbers are called.
+    /// How often these numbers are called. Where nothing is known of that, how many of them the kernel follows the filter
+    /// for when it installs it: that takes as long as the rest of installing does.
     fn weight(&self, arch: Arch, numbers: RangeInclusive<u32>) -> u64 {
-        let Some(weights) = self.weights else {
-            return 0;
-        };
         let (first, last) = numbers.into_inner();
+        let Some(weights) = self.weights else {
+            let end = self.followed.min(last.saturating_add(1));
+            return end.saturating_sub(first).into();
+        };
         let sysnos = Sysno { arch, nr: first }..=Sysno { arch, nr: last };
         let weights = weights.range(sysnos).map(|(_, &weight)| weight);
         weights.fold(0, u64::saturating_add)

@@ -14,7 +14,7 @@ pub(super) struct Run {
     pub(super) first: u32,
     pub(super) last: u32,
     pub(super) node: NodeId,
-    /// How often values of this run are looked up; 0 where that is not known.
+    /// How often values of this run are looked up, as against those of others.
     pub(super) weight: u64,
 }
 
@@ -284,20 +284,20 @@ impl Leaf {
 /// The sum of the weights up to each leaf, of which [`bisect`] makes the tree.
 ///
 /// A leaf's weight grows with its height, exponentially, because that makes the longest way through the tree
-/// short. Known frequencies get the same total, so that they shape the tree and yet make no way much longer.
+/// short. Frequencies get the same total, so that they shape the tree and yet make no way much longer.
 fn balance(leaves: &[Leaf]) -> Vec<(Leaf, u128)> {
     const HIGHEST: u32 = 40;
     let depth = |leaf: &Leaf| 1_u128 << leaf.height.min(HIGHEST);
     let depths: u128 = leaves.iter().map(depth).sum();
     let frequencies: u128 = leaves.iter().map(|leaf| u128::from(leaf.weight)).sum();
-    let mut sum = 0;
+    let mut sum = 0_u128;
     leaves
         .iter()
         .map(|leaf| {
-            let frequency = u128::from(leaf.weight) * depths;
-            // Mostly none is known, and to divide is slow.
-            let share = frequency.checked_div(frequencies).unwrap_or(0);
-            sum += depth(leaf) + share;
+            // Each multiplied with the other's total, and both have the same.
+            let own = depth(leaf).saturating_mul(frequencies.max(1));
+            let often = u128::from(leaf.weight).saturating_mul(depths);
+            sum = sum.saturating_add(own).saturating_add(often);
             (*leaf, sum)
         })
         .collect()
@@ -313,11 +313,11 @@ fn bisect(dag: &mut Dag, load: Load, leaves: &[(Leaf, u128)], before: u128) -> N
     if leaves.len() == 1 {
         return only.node;
     }
-    let left_heavier = |&(_, sum): &(Leaf, u128)| 2 * (sum - before) < total - before;
+    let left_heavier = |&(_, sum): &(Leaf, u128)| sum - before < total - sum;
     // The first leaf that makes the left side the heavier one goes there if that is closer to the middle.
     let light = leaves.partition_point(left_heavier).min(leaves.len() - 1);
     let difference = |cut: usize| match cut.checked_sub(1).and_then(|last| leaves.get(last)) {
-        Some(&(_, sum)) => (2 * (sum - before)).abs_diff(total - before),
+        Some(&(_, sum)) => (sum - before).abs_diff(total - sum),
         None => u128::MAX,
     };
     let closer = difference(light + 1) < difference(light) && light + 1 < leaves.len();

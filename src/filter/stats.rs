@@ -33,9 +33,9 @@ pub struct Cached {
     pub of: usize,
 }
 
-/// How many numbers the kernel's table has, as far as we know it. None where there is no bitmap: x32's
-/// numbers are outside of the table, and MIPS has none.
-fn table_len(arch: Arch) -> u32 {
+/// How many numbers the kernel's table has, as far as we know it: so many times the filter is followed when it is
+/// installed. None where there is no bitmap: x32's numbers are outside of the table, and MIPS has none.
+pub(super) fn table_len(arch: Arch) -> u32 {
     match arch {
         Arch::X32
         | Arch::Mips
@@ -45,8 +45,7 @@ fn table_len(arch: Arch) -> u32 {
         | Arch::Mipsel64
         | Arch::Mipsel64n32 => 0,
         _ => syscall::all(arch)
-            .filter(|(sysno, _)| !sysno.is_private())
-            .last()
+            .rfind(|(sysno, _)| !sysno.is_private())
             .map_or(0, |(last, _)| last.nr + 1),
     }
 }

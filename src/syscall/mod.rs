@@ -109,7 +109,7 @@ pub fn parse_unnamed(name: &str) -> Option<u32> {
 }
 
 /// Every named syscall of an architecture, by number.
-pub fn all(arch: Arch) -> impl Iterator<Item = (Sysno, &'static str)> {
+pub fn all(arch: Arch) -> impl DoubleEndedIterator<Item = (Sysno, &'static str)> {
     rows(arch).filter_map(|(sysno, id)| Some((sysno, id.name()?)))
 }
 
@@ -124,7 +124,7 @@ pub(crate) const fn index_of(name: &str) -> usize {
     table::index_of(name.as_bytes())
 }
 
-fn rows(arch: Arch) -> impl Iterator<Item = (Sysno, NameId)> {
+fn rows(arch: Arch) -> impl DoubleEndedIterator<Item = (Sysno, NameId)> {
     let bit = x32_bit(arch);
     let rows = Table::of(arch).map_or(&[][..], Table::rows);
     rows.iter()

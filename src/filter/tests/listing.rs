@@ -90,8 +90,8 @@ fn flags_and_an_interval() {
             5: jeq  #0x78, 6, 8
             6: ld   [20] ; args[0] + 4
             7: jset #0x7e020000, 14, 15
-            8: jge  #0x3, 9, 14
-            9: jge  #0x6, 14, 15
+            8: jge  #0x6, 14, 9
+            9: jge  #0x3, 15, 14
             10: ld   [24] ; args[1]
             11: jge  #0x1, 14, 12
             12: ld   [28] ; args[1] + 4
