@@ -113,6 +113,9 @@ impl<'a> Checker<'a> {
         for &audit in self.audits {
             if archs.contains(audit) {
                 self.numbers(region, audit)?;
+                if archs.first == archs.last {
+                    return Ok(());
+                }
             }
         }
         let is_other = |audit: &u32| archs.contains(*audit) && !self.audits.contains(audit);
