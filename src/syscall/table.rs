@@ -72,9 +72,10 @@ impl Table {
         macro_rules! table {
             ($rows:ident) => {{
                 static NUMBERS: [u32; NAMES] = numbers(&rows::$rows);
+                static BY_NUMBER: [(u32, NameId); rows::$rows.len()] = by_number(&rows::$rows);
                 static TABLE: Table = Table {
                     numbers: &NUMBERS,
-                    by_number: &by_number::<{ rows::$rows.len() }>(&rows::$rows),
+                    by_number: &BY_NUMBER,
                 };
                 Some(&TABLE)
             }};
@@ -165,7 +166,8 @@ const UNION: &Union = &Union::of_all();
 pub const NAMES: usize = UNION.count as usize;
 
 static SLOTS: [u16; SLOT_COUNT] = UNION.slots;
-static TEXT: &str = match std::str::from_utf8(&text::<{ text_len() }>()) {
+static LETTERS: [u8; text_len()] = text();
+static TEXT: &str = match std::str::from_utf8(&LETTERS) {
     Ok(text) => text,
     Err(_) => panic!("names are ASCII"),
 };
