@@ -201,7 +201,7 @@ impl<'a> Decider<'a> {
     }
 
     /// How often these numbers are called. Where nothing is known of that, how many of them the kernel follows the filter
-    /// for when it installs it: that takes as long as the rest of installing does.
+    /// for when it installs it: for hundreds, which is two fifths of installing.
     fn weight(&self, arch: Arch, numbers: RangeInclusive<u32>) -> u64 {
         let (first, last) = numbers.into_inner();
         let Some(weights) = self.weights else {
