@@ -205,6 +205,17 @@ impl<'a> Reader<'a> {
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
+        self.elements(&mut element, |_, _| 0, |element, reader| element(reader))
+    }
+
+    /// The same, where some elements can be taken sooner: before each of the others `several` takes as many as it can, up
+    /// to the beginning of another, and says how many these were.
+    pub(super) fn elements<C>(
+        &mut self,
+        context: &mut C,
+        several: impl Fn(&mut C, &mut Self) -> usize,
+        one: impl Fn(&mut C, &mut Self) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
         if self.null() {
             return Ok(());
         }
@@ -212,14 +223,37 @@ impl<'a> Reader<'a> {
         if self.close(b']') {
             return Ok(());
         }
-        for index in 0.. {
-            element(self).map_err(|problem| problem.inside(&format!("[{index}]")))?;
+        let mut index = 0;
+        loop {
+            index += several(context, self);
+            one(context, self).map_err(|problem| problem.inside(&format!("[{index}]")))?;
             if self.close(b']') {
-                break;
+                return Ok(());
             }
             self.comma("',' or ']'")?;
+            index += 1;
         }
-        Ok(())
+    }
+
+    /// Takes a string that is not empty and written as it is meant, with the comma behind it, where another string follows.
+    pub(super) fn plain_of_several(&mut self) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let end = start + plain_length(bytes.get(start..)?);
+        let after = end + 2;
+        if start == end
+            || bytes.get(self.at) != Some(&b'"')
+            || bytes.get(end..after) != Some(b"\",")
+        {
+            return None;
+        }
+        let next = after + white_length(bytes.get(after..)?);
+        if bytes.get(next) != Some(&b'"') {
+            return None;
+        }
+        let plain = self.text.get(start..end)?;
+        self.at = next;
+        Some(plain)
     }
 
     /// An object of which these keys are known; `field` takes the value of each one that is there.
@@ -487,13 +521,18 @@ impl<'a> Reader<'a> {
     fn pass(&mut self, length: usize) {
         self.at += length;
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let is_white = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-        self.at += rest.iter().take_while(is_white).count();
+        self.at += white_length(rest);
     }
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
+}
+
+/// How many of these bytes are white space, before the first that is none.
+fn white_length(bytes: &[u8]) -> usize {
+    let is_white = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    bytes.iter().take_while(is_white).count()
 }
 
 /// How many of these bytes come before the first that a string cannot have as it is.

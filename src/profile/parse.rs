@@ -180,16 +180,30 @@ impl Names {
     /// Reads those of an entry.
     fn read(&mut self, reader: &mut Reader) -> Result<Vec<Name>, Problem> {
         self.room.clear();
-        reader.array(|reader| {
-            self.count += 1;
-            if self.count > MAX_NAMES {
-                let message = format!("more than {MAX_NAMES} names in one profile");
-                return Err(Problem::new(reader.offset(), message));
-            }
-            self.room.push(syscall_name(reader)?);
-            Ok(())
-        })?;
+        reader.elements(self, Self::several, Self::one)?;
         Ok(self.room.drain(..).collect())
+    }
+
+    /// Reads as many as have nothing special about them: nearly all but the last.
+    fn several(&mut self, reader: &mut Reader) -> usize {
+        let before = self.room.len();
+        while self.count < MAX_NAMES
+            && let Some(name) = reader.plain_of_several()
+        {
+            self.count += 1;
+            self.room.push(name.into());
+        }
+        self.room.len() - before
+    }
+
+    fn one(&mut self, reader: &mut Reader) -> Result<(), Problem> {
+        self.count += 1;
+        if self.count > MAX_NAMES {
+            let message = format!("more than {MAX_NAMES} names in one profile");
+            return Err(Problem::new(reader.offset(), message));
+        }
+        self.room.push(syscall_name(reader)?);
+        Ok(())
     }
 }
 
